@@ -1,0 +1,1 @@
+"""Cascade: a parent that plans and keeps the truth, and nodes that do the slow work."""

@@ -1,0 +1,1 @@
+"""Queues, the pump, the repairs and the beat that runs them."""

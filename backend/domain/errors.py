@@ -1,0 +1,119 @@
+"""The error tree: every failure has a class, a stable code and a sentence for people."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from backend.domain.messages import render
+
+
+class CascadeError(Exception):
+    """Base of every error that a person may meet.
+
+    `code` keys the sentence in `backend.domain.messages`; `params` fill its placeholders.
+    `status` is the HTTP status that the API answers with.
+    """
+
+    default_code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, code: str | None = None, **params: object) -> None:
+        self.code = code or self.default_code
+        self.params = params
+        super().__init__(self.sentence())
+
+    def sentence(self, language: str = "en") -> str:
+        """The sentence for people, in `en` or `zh`."""
+        return render(self.code, language, self.params)
+
+
+class InvalidInput(CascadeError):
+    """What the caller sent can't be used; `fields` maps a field's path to what is wrong with it."""
+
+    default_code = "invalid_input"
+    status = 422
+
+    def __init__(
+        self, code: str | None = None, *, fields: dict[str, str] | None = None, **params: object
+    ) -> None:
+        super().__init__(code, **params)
+        self.fields = fields or {}
+
+
+class NotFound(CascadeError):
+    """The named thing does not exist (or is not the caller's)."""
+
+    default_code = "not_found"
+    status = 404
+
+
+class Conflict(CascadeError):
+    """The change collides with what stands."""
+
+    default_code = "conflict"
+    status = 409
+
+
+class Unauthenticated(CascadeError):
+    """Nobody is known to be asking."""
+
+    default_code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(CascadeError):
+    """Somebody known may not do this."""
+
+    default_code = "forbidden"
+    status = 403
+
+
+class Unavailable(CascadeError):
+    """A part that is needed does not answer now; trying again later makes sense."""
+
+    default_code = "unavailable"
+    status = 503
+
+
+class ConfigurationError(CascadeError):
+    """A setting or the machine stops the start; the CLI exits with code 2."""
+
+    default_code = "bad_setting"
+
+
+class HeldConnection(CascadeError):
+    """A database connection was held, or taken, during the long work of phase 2."""
+
+    default_code = "held_connection"
+
+
+class WorkError(CascadeError):
+    """A plug-in's work failed. The only error that a plug-in may raise on purpose.
+
+    `permanent`: never retry what cannot succeed. `retry_after`: seconds that the other side asked for.
+    `ambiguous`: the request was sent and its answer is not known.
+    `detail`: the other side's own words, kept short.
+    """
+
+    default_code = "work_failed"
+
+    def __init__(
+        self,
+        code: str | None = None,
+        *,
+        permanent: bool = False,
+        ambiguous: bool = False,
+        retry_after: float | None = None,
+        detail: str = "",
+        **params: object,
+    ) -> None:
+        self.permanent = permanent
+        self.ambiguous = ambiguous
+        self.retry_after = retry_after
+        self.detail = detail[:500]
+        super().__init__(code, **params)
+
+    def sentence(self, language: str = "en") -> str:
+        """The sentence for people, with the other side's own words behind it."""
+        sentence = super().sentence(language)
+        return f"{sentence} ({self.detail})" if self.detail else sentence

@@ -1,0 +1,1 @@
+"""Plug-ins that tell somebody: one file per way of telling."""

@@ -1,0 +1,1 @@
+"""Plug-ins that collect: one file per kind of feed."""

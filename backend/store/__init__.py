@@ -1,0 +1,1 @@
+"""The database room: tables, sessions, transitions and reads by noun."""

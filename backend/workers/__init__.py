@@ -1,0 +1,1 @@
+"""The three phases, the ledgers, and the node process that runs them."""

@@ -1,0 +1,333 @@
+"""Settings: environment over `config.yaml` over defaults, one frozen typed object.
+
+A bad value stops the start and names itself, where it stood and what is allowed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+NODE_TYPES = ("parent", "child")
+
+
+class SettingError(ValueError):
+    """A setting that can't be used; its text names the setting, its place and what is allowed."""
+
+    def __init__(self, name: str, place: str, detail: str) -> None:
+        self.name, self.place, self.detail = name, place, detail
+        super().__init__(f"{name} ({place}): {detail}")
+
+
+def _text(value: object) -> str:
+    return str(value).strip()
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    try:
+        return float(str(value))
+    except ValueError:
+        raise ValueError(f"must be a number, not {value!r}") from None
+
+
+def _seconds(low: float, high: float) -> Callable[[object], float]:
+    def parse(value: object) -> float:
+        number = _number(value)
+        if not low <= number <= high:
+            raise ValueError(f"must be between {low:g} and {high:g} seconds, not {number:g}")
+        return number
+
+    return parse
+
+
+def _count(low: int, high: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        number = _number(value)
+        if number != int(number) or not low <= number <= high:
+            raise ValueError(f"must be a whole number between {low} and {high}, not {value}")
+        return int(number)
+
+    return parse
+
+
+def _choice(*allowed: str) -> Callable[[object], str]:
+    by_folded = {name.casefold(): name for name in allowed}
+
+    def parse(value: object) -> str:
+        found = by_folded.get(_text(value).casefold())
+        if found is None:
+            raise ValueError(f"must be one of {', '.join(allowed)}, not {value!r}")
+        return found
+
+    return parse
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    folded = _text(value).casefold()
+    if folded in {"true", "yes", "on", "1"}:
+        return True
+    if folded in {"false", "no", "off", "0"}:
+        return False
+    raise ValueError(f"must be true or false, not {value!r}")
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    parts = value if isinstance(value, list) else _text(value).replace(",", " ").split()
+    try:
+        return tuple(str(ipaddress.ip_network(_text(part), strict=False)) for part in parts)
+    except ValueError as error:
+        raise ValueError(f"must be a list of networks such as 127.0.0.0/8,10.1.0.0/16 ({error})") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where one setting comes from: its environment variable, its path in `config.yaml`, its parser."""
+
+    environment: str
+    path: str
+    parse: Callable[[object], Any]
+    default: object
+    help: str
+
+
+SETTINGS: dict[str, Setting] = {
+    "database_url": Setting(
+        "DATABASE_URL", "database_url", _text, "", "SQLAlchemy URL; empty: SQLite in the data directory"
+    ),
+    "redis_url": Setting(
+        "REDIS_URL", "redis_url", _text, "", "Redis URL; empty: the embedded server of the data directory"
+    ),
+    "log_level": Setting("LOG_LEVEL", "log_level", _choice(*LOG_LEVELS), "INFO", "level of every process"),
+    "host": Setting("CASCADE_HOST", "host", _text, "127.0.0.1", "address that the parent listens on"),
+    "port": Setting("CASCADE_PORT", "port", _count(0, 65535), 8001, "port that the parent listens on"),
+    "gunicorn_workers": Setting(
+        "GUNICORN_WORKERS", "gunicorn.workers", _count(1, 64), 2, "processes of the parent's HTTP server"
+    ),
+    "gunicorn_threads": Setting(
+        "GUNICORN_THREADS", "gunicorn.threads", _count(1, 256), 8, "threads of each such process"
+    ),
+    "secret_key": Setting(
+        "CASCADE_SECRET_KEY",
+        "secret_key",
+        _text,
+        "",
+        "signs tokens and encrypts; empty: `secret.key` in the data directory",
+    ),
+    "token_seconds": Setting(
+        "CASCADE_TOKEN_SECONDS",
+        "auth.token_seconds",
+        _seconds(60, 2592000),
+        259200.0,
+        "life of a login token",
+    ),
+    "egress_allow": Setting(
+        "CASCADE_EGRESS_ALLOW",
+        "egress.allow",
+        _networks,
+        (),
+        "private networks that work may reach, as CIDR list",
+    ),
+    "cascade_enabled": Setting(
+        "CASCADE_ENABLED", "cascade.enabled", _flag, False, "the seeds' switch for child mode"
+    ),
+    "node_type": Setting(
+        "CASCADE_NODE_TYPE", "cascade.node_type", _choice(*NODE_TYPES), "parent", "what this machine is"
+    ),
+    "lease_seconds": Setting(
+        "CASCADE_LEASE_SECONDS",
+        "work.lease_seconds",
+        _seconds(3, 3600),
+        45.0,
+        "how long work is held without a renewal",
+    ),
+    "renew_seconds": Setting(
+        "CASCADE_RENEW_SECONDS",
+        "work.renew_seconds",
+        _seconds(1, 1200),
+        15.0,
+        "how often leases are renewed; below half the lease",
+    ),
+    "update_seconds": Setting(
+        "CASCADE_UPDATE_SECONDS",
+        "work.update_seconds",
+        _seconds(5, 3600),
+        120.0,
+        "overall limit of one batch of updates",
+    ),
+    "deliver_seconds": Setting(
+        "CASCADE_DELIVER_SECONDS",
+        "work.deliver_seconds",
+        _seconds(5, 3600),
+        120.0,
+        "overall limit of one batch of deliveries",
+    ),
+    "item_attempts": Setting(
+        "CASCADE_ITEM_ATTEMPTS", "work.item_attempts", _count(1, 20), 3, "attempts at one feed within a run"
+    ),
+    "delivery_attempts": Setting(
+        "CASCADE_DELIVERY_ATTEMPTS", "deliver.attempts", _count(1, 20), 6, "attempts at one delivery"
+    ),
+    "retry_base_seconds": Setting(
+        "CASCADE_RETRY_BASE_SECONDS",
+        "work.retry_base_seconds",
+        _seconds(0.1, 3600),
+        5.0,
+        "first wait before a retry; doubles",
+    ),
+    "robot_repeat_unconfirmed": Setting(
+        "CASCADE_ROBOT_REPEAT_UNCONFIRMED",
+        "deliver.robot_repeat_unconfirmed",
+        _flag,
+        False,
+        "repeat a chat robot's message whose answer never came (it may arrive twice)",
+    ),
+    "stop_seconds": Setting(
+        "CASCADE_STOP_SECONDS", "stop_seconds", _seconds(1, 600), 8.0, "how long a warm stop may take"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, parsed. Paths are absolute; durations are seconds."""
+
+    data_dir: Path
+    config_file: Path | None
+    database_url: str
+    redis_url: str
+    log_level: str
+    host: str
+    port: int
+    gunicorn_workers: int
+    gunicorn_threads: int
+    secret_key: str
+    token_seconds: float
+    egress_allow: tuple[str, ...]
+    cascade_enabled: bool
+    node_type: str
+    lease_seconds: float
+    renew_seconds: float
+    update_seconds: float
+    deliver_seconds: float
+    item_attempts: int
+    delivery_attempts: int
+    retry_base_seconds: float
+    robot_repeat_unconfirmed: bool
+    stop_seconds: float
+
+    @property
+    def embedded_database(self) -> bool:
+        """Whether the database is the data directory's own SQLite file."""
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def outbox_dir(self) -> Path:
+        """Where outcomes wait for their database."""
+        return self.data_dir / "outbox"
+
+
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """`CASCADE_DATA_DIR`, else `var` beside `./cascade`."""
+    return Path(environ.get("CASCADE_DATA_DIR") or ROOT / "var").expanduser().absolute()
+
+
+def find_config_file(environ: Mapping[str, str], data_dir: Path, named: Path | None) -> Path | None:
+    """The first of: the named file, `CASCADE_CONFIG`, the data directory's, the one beside `./cascade`.
+
+    Raises `SettingError` when a named file does not exist.
+    """
+    chosen = named or (Path(environ["CASCADE_CONFIG"]) if environ.get("CASCADE_CONFIG") else None)
+    if chosen is not None:
+        if not chosen.is_file():
+            raise SettingError("config", str(chosen), "there is no such file")
+        return chosen.absolute()
+    for candidate in (data_dir / "config.yaml", ROOT / "config.yaml"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _read_file(path: Path | None) -> Mapping[str, object]:
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise SettingError("config", str(path), f"can't be read: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingError("config", str(path), "must be a mapping of names to values")
+    return content
+
+
+def _lookup(content: Mapping[str, object], path: str) -> object | None:
+    value: object = content
+    for part in path.split("."):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(part)
+    return value
+
+
+def _resolve(
+    setting: Setting, environ: Mapping[str, str], content: Mapping[str, object], file: Path | None
+) -> object:
+    raw: object | None = environ.get(setting.environment) or None
+    name, place = setting.environment, "environment"
+    if raw is None:
+        raw, name, place = _lookup(content, setting.path), setting.path, str(file)
+    if raw is None:
+        return setting.default
+    try:
+        return setting.parse(raw)
+    except ValueError as error:
+        raise SettingError(name, place, str(error)) from None
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def load(
+    environ: Mapping[str, str] | None = None,
+    *,
+    data_dir: Path | None = None,
+    config_file: Path | None = None,
+) -> Settings:
+    """Read the settings. Raises `SettingError` on the first one that can't be used."""
+    environ = os.environ if environ is None else environ
+    directory = (data_dir or default_data_dir(environ)).expanduser().absolute()
+    file = find_config_file(environ, directory, config_file)
+    content = _read_file(file)
+    values: dict[str, Any] = {
+        name: _resolve(setting, environ, content, file) for name, setting in SETTINGS.items()
+    }
+    values["database_url"] = values["database_url"] or f"sqlite:///{directory / 'cascade.db'}"
+    values["redis_url"] = values["redis_url"] or _first_line(directory / "redis.url")
+    values["secret_key"] = values["secret_key"] or _first_line(directory / "secret.key")
+    if values["renew_seconds"] * 2 > values["lease_seconds"]:
+        raise SettingError(
+            "work.renew_seconds", str(file or "environment"), "must be at most half of work.lease_seconds"
+        )
+    known = {field.name for field in fields(Settings)}
+    return Settings(
+        data_dir=directory,
+        config_file=file,
+        **{name: value for name, value in values.items() if name in known},
+    )
