@@ -28,6 +28,14 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{part} 暂时无响应，请几秒后重试。",
     ),
     "bad_setting": ("{name}: {detail}", "{name}：{detail}"),
+    "no_secret_key": (
+        "There is no secret key; run ./cascade up once, or set CASCADE_SECRET_KEY.",
+        "没有密钥；请先运行一次 ./cascade up，或设置 CASCADE_SECRET_KEY。",
+    ),
+    "wrong_secret_key": (
+        "A stored secret can't be decrypted; set CASCADE_SECRET_KEY (or secret.key) to the key it was stored with.",
+        "无法解密已保存的机密；请把 CASCADE_SECRET_KEY（或 secret.key）设回当时使用的密钥。",
+    ),
     # work
     "work_failed": ("The work failed: {detail}", "执行失败：{detail}"),
     "held_connection": (

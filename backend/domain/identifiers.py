@@ -1,0 +1,36 @@
+"""Identifiers: UUIDv7 for what leaves the database, slugs for queues, hashes for keys."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+import uuid6
+
+SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$")
+RESERVED_SLUGS = frozenset({"parent"})
+
+
+def new_id() -> str:
+    """A fresh UUIDv7: sortable by time of making, so that inserts go to the end of an index."""
+    return str(uuid6.uuid7())
+
+
+def slug_for(name: str, node_id: str) -> str:
+    """The stored slug of a node's name: ASCII letters, digits and dashes, or `n-<short id>` when it has none."""
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().casefold()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:48].strip("-")
+    if not re.search(r"[a-z]", slug) or slug in RESERVED_SLUGS:
+        return f"n-{node_id.replace('-', '')[-12:]}"
+    return slug
+
+
+def digest(*parts: str) -> str:
+    """SHA-256 of the parts, as 64 hexadecimal digits; parts cannot run into each other."""
+    hasher = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        hasher.update(len(encoded).to_bytes(8, "big"))
+        hasher.update(encoded)
+    return hasher.hexdigest()

@@ -1,0 +1,170 @@
+"""Engines, short transactions, and the guard that no connection is held during phase 2."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from backend.domain.errors import HeldConnection, Unavailable
+
+T = TypeVar("T")
+
+# Sources: MariaDB and MySQL error references; 1020 is MariaDB's "record has changed since last read",
+# 4031 MySQL's end by time-out, 1040 and 1203 are "too many connections".
+RETRYABLE_CODES = frozenset({1020, 1040, 1203, 1205, 1213, 2002, 2003, 2006, 2013, 4031})
+SESSION_WAIT_TIMEOUT = 30
+LOCK_WAIT_TIMEOUT = 5
+SQLITE_BUSY_SECONDS = 10
+ATTEMPTS = 6
+FIRST_WAIT_SECONDS = 0.05
+
+_long_work: ContextVar[bool] = ContextVar("long_work", default=False)
+_held = threading.local()
+
+
+def create_engine_for(url: str, *, pooled: bool) -> Engine:
+    """An engine with the session rules of design.md; `pooled=False` (workers) keeps no idle connection.
+
+    Nothing connects yet.
+    """
+    if make_url(url).get_backend_name() == "sqlite":
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        options: dict[str, Any] = (
+            {"pool_size": 5, "max_overflow": 10, "pool_recycle": 25, "pool_timeout": 5}
+            if pooled
+            else {"poolclass": NullPool}
+        )
+        engine = create_engine(
+            url,
+            pool_pre_ping=pooled,
+            isolation_level="READ COMMITTED",
+            connect_args={
+                "connect_timeout": 5,
+                "read_timeout": 30,
+                "write_timeout": 30,
+                "charset": "utf8mb4",
+                # A lower value of the server stays: vanished processes then lose their locks even sooner.
+                "init_command": (
+                    f"SET SESSION wait_timeout = LEAST(@@GLOBAL.wait_timeout, {SESSION_WAIT_TIMEOUT}), "
+                    f"innodb_lock_wait_timeout = {LOCK_WAIT_TIMEOUT}, time_zone = '+00:00'"
+                ),
+            },
+            **options,
+        )
+    event.listen(engine, "checkout", _count_checkout)
+    event.listen(engine, "checkin", _count_checkin)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that turns into a writing one can fail at once with "busy", without waiting.
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _count_checkout(_connection: object, _record: object, _proxy: object) -> None:
+    if _long_work.get():
+        raise HeldConnection
+    _held.count = getattr(_held, "count", 0) + 1
+
+
+def _count_checkin(_connection: object, _record: object) -> None:
+    _held.count = max(0, getattr(_held, "count", 0) - 1)
+
+
+@contextmanager
+def long_work() -> Iterator[None]:
+    """Phase 2: entering with a connection held, or taking one inside, raises `HeldConnection`.
+
+    Threads started inside must run in a copy of the context to be guarded too.
+    """
+    if getattr(_held, "count", 0):
+        raise HeldConnection
+    token = _long_work.set(True)
+    try:
+        yield
+    finally:
+        _long_work.reset(token)
+
+
+@contextmanager
+def short_transaction() -> Iterator[None]:
+    """Inside phase 2: the one place where a checkpoint may take a connection for its own short transaction."""
+    token = _long_work.set(False)
+    try:
+        yield
+    finally:
+        _long_work.reset(token)
+
+
+def is_transient(error: DBAPIError) -> bool:
+    """Whether running the whole transaction again on a new connection makes sense."""
+    if error.connection_invalidated:
+        return True
+    arguments = getattr(error.orig, "args", ())
+    if arguments and arguments[0] in RETRYABLE_CODES:
+        return True
+    text = str(error.orig).casefold()
+    return "database is locked" in text or "database is busy" in text
+
+
+def transact(
+    engine: Engine,
+    work: Callable[[Session], T],
+    *,
+    attempts: int = ATTEMPTS,
+    wait: Callable[[float], object] = time.sleep,
+) -> T:
+    """Run `work` in one short transaction; retried whole, on a fresh connection, when the error is transient.
+
+    `work` must give the same result when it runs twice, because a commit whose answer was lost is repeated.
+    Raises `Unavailable` when the attempts are spent.
+    """
+    for attempt in range(1, attempts + 1):
+        try:
+            return _once(engine, work)
+        except DBAPIError as error:
+            if not is_transient(error):
+                raise
+            if attempt == attempts:
+                raise Unavailable(part="The database") from error
+            wait(FIRST_WAIT_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+    raise AssertionError("unreachable")
+
+
+def _once(engine: Engine, work: Callable[[Session], T]) -> T:
+    with Session(engine, expire_on_commit=False) as session:
+        try:
+            with session.begin():
+                return work(session)
+        except DBAPIError:
+            # The connection may be half dead or hold a broken transaction: the next attempt gets another.
+            session.invalidate()
+            raise
+
+
+def read(engine: Engine, work: Callable[[Session], T]) -> T:
+    """Run `work`, which only reads, in one short transaction. Raises `Unavailable` like `transact`."""
+    return transact(engine.execution_options(reading=True), work)
