@@ -71,6 +71,70 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{name!r} is not a queue name: use letters, digits, '-' and ':' as in node:beijing-1.",
         "{name!r} 不是合法的队列名：请使用字母、数字、“-” 和 “:”，例如 node:beijing-1。",
     ),
+    # outbound
+    "egress_refused": (
+        "{host} leads to {address} ({kind}), which work may not reach. If that is intended, set {setting} and restart.",
+        "{host} 指向 {address}（{kind}），任务不允许访问该地址。如确需访问，请设置 {setting} 并重启。",
+    ),
+    "egress_fake_ip": (
+        "Your DNS answers with proxy addresses: {host} leads to {address}, an address of a proxy in fake-IP mode. "
+        "Exempt this machine from fake-IP, set HTTPS_PROXY and HTTP_PROXY to the proxy, or set {setting} and restart.",
+        "您的 DNS 返回的是代理地址：{host} 指向 {address}（代理的 fake-IP 模式）。"
+        "请让本机不使用 fake-IP，或把 HTTPS_PROXY 和 HTTP_PROXY 设为该代理，或设置 {setting} 并重启。",
+    ),
+    "bad_url": (
+        "The address can't be fetched: it must be a complete http:// or https:// URL.",
+        "无法访问该地址：必须是完整的 http:// 或 https:// 网址。",
+    ),
+    "bad_request": (
+        "The request to {host} can't be sent as it is; check its headers for line breaks and other control characters.",
+        "发往 {host} 的请求无法发送；请检查请求头中是否有换行或其他控制字符。",
+    ),
+    "dns_failed": (
+        "The name {host} can't be resolved; check its spelling and this machine's DNS.",
+        "无法解析域名 {host}；请检查拼写以及本机的 DNS。",
+    ),
+    "connect_failed": (
+        "{host} can't be reached; check that its server runs and that this machine has a network.",
+        "无法连接 {host}；请检查对方服务是否正常以及本机网络。",
+    ),
+    "tls_failed": (
+        "No secure connection to {host}: its certificate or its TLS settings are refused.",
+        "无法与 {host} 建立安全连接：其证书或 TLS 设置未被接受。",
+    ),
+    "timed_out": (
+        "{host} took too long ({phase}); the attempt was given up.",
+        "{host} 超时未响应，已放弃本次尝试。",
+    ),
+    "broken_answer": (
+        "The answer of {host} broke off or was not valid HTTP.",
+        "{host} 的响应中断，或不是有效的 HTTP。",
+    ),
+    "too_large": (
+        "The answer of {host} is larger than {limit} bytes and was not read further.",
+        "{host} 的响应超过 {limit} 字节，已停止读取。",
+    ),
+    "redirect_loop": (
+        "{host} redirects more than {count} times; use the address that the redirects should end at.",
+        "{host} 的重定向超过 {count} 次；请直接使用最终地址。",
+    ),
+    # sources
+    "http_status": (
+        "{host} answers with HTTP status {status}.",
+        "{host} 返回 HTTP 状态 {status}。",
+    ),
+    "feed_gone": (
+        "{host} says that this feed is gone for good (410); remove it or enter its new address.",
+        "{host} 表示该订阅源已永久删除（410）；请移除它或填写新地址。",
+    ),
+    "not_a_feed": (
+        "{host} sent no feed but {found}; enter the feed's own address (RSS, Atom or JSON Feed).",
+        "{host} 返回的不是订阅源，而是{found}；请填写订阅源本身的地址（RSS、Atom 或 JSON Feed）。",
+    ),
+    "empty_answer": (
+        "{host} sent an empty answer; the feed may be broken on its side.",
+        "{host} 返回了空内容；可能是对方的订阅源出了问题。",
+    ),
 }
 
 
