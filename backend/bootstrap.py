@@ -1,0 +1,93 @@
+"""The composition root: builds logging, engine, Redis, cipher and plug-ins from the settings.
+
+Nothing connects here; each process's main calls it, after its last fork.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import secrets
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from sqlalchemy import Engine
+
+import config
+from backend.dispatch.broker import connect
+from backend.domain.errors import ConfigurationError
+from backend.store.cipher import Cipher
+from backend.store.session import create_engine_for
+from config import Settings
+
+SOURCES = "cascade.sources"
+NOTIFIERS = "cascade.notifiers"
+LOG_FORMAT = "%(asctime)s %(levelname)s {part}[%(process)d] %(name)s: %(message)s"
+
+log = logging.getLogger(__name__)
+
+
+def load_settings(*, data_dir: Path | None = None, config_file: Path | None = None) -> Settings:
+    """The settings. Raises `ConfigurationError` naming the first one that can't be used."""
+    try:
+        return config.load(data_dir=data_dir, config_file=config_file)
+    except config.SettingError as error:
+        raise ConfigurationError("bad_setting", name=f"{error.name} ({error.place})", detail=error.detail) from error
+
+
+def configure_logging(settings: Settings, part: str) -> None:
+    """Log to stderr; every line says which part speaks."""
+    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT.format(part=part), force=True)
+    logging.Formatter.default_msec_format = "%s.%03d"
+    for noisy in ("rq.worker", "alembic", "urllib3", "apprise"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def ensure_secret_key(settings: Settings) -> Settings:
+    """The settings with a secret key: made once, readable by its owner only."""
+    if settings.secret_key:
+        return settings
+    path = settings.data_dir / "secret.key"
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return dataclasses.replace(settings, secret_key=path.read_text(encoding="utf-8").strip())
+    key = secrets.token_urlsafe(48)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(key + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return dataclasses.replace(settings, secret_key=key)
+
+
+def build_engine(settings: Settings, *, pooled: bool) -> Engine:
+    """The database engine; workers use `pooled=False`."""
+    return create_engine_for(settings.database_url, pooled=pooled)
+
+
+def build_redis(settings: Settings) -> Redis:
+    """The Redis client. Raises `ConfigurationError` when there is no address."""
+    if not settings.redis_url:
+        raise ConfigurationError("no_redis")
+    return connect(settings.redis_url)
+
+
+def build_cipher(settings: Settings) -> Cipher:
+    """The cipher of secrets at rest. Raises `ConfigurationError` without a key."""
+    return Cipher(settings.secret_key)
+
+
+def load_plugins(group: str) -> dict[str, Any]:
+    """Plug-ins of an entry point group by name; one that can't be loaded is named in the log and left out."""
+    found: dict[str, Any] = {}
+    for entry in entry_points(group=group):
+        try:
+            found[entry.name] = entry.load()()
+        except Exception:
+            # Somebody else's code may fail in any way at import; the rest must go on working.
+            log.exception("the plug-in %s (%s) of %s can't be loaded and is left out", entry.name, entry.value, group)
+    return found

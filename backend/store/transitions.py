@@ -1,0 +1,153 @@
+"""Every change of a state column: guarded compare-and-sets whose row counts are read.
+
+This module is the only writer of state columns. `move` is the one way through; the rest of the store
+composes it. Lock order: pump, allocation, items by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, CursorResult, insert, select, update
+from sqlalchemy.orm import Session
+
+from backend.domain.states import LIFE_CYCLES
+from backend.store.columns import now
+from backend.store.tables import Allocation, Delivery, History, PublishTask, Run, WorkItem
+
+Noun = type[Allocation] | type[WorkItem] | type[Delivery] | type[Run] | type[PublishTask]
+
+NOUNS: dict[Noun, str] = {
+    Allocation: "allocation",
+    WorkItem: "work_item",
+    Delivery: "delivery",
+    Run: "run",
+    PublishTask: "publish_task",
+}
+RECORDED: frozenset[Noun] = frozenset({Allocation, Run, PublishTask})
+REASON_LENGTH = 500
+
+
+class IllegalMoveError(AssertionError):
+    """The program asked for a move that the life cycle does not have: a bug, never a race."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One kind of move: from any of the states to one, by whom and why."""
+
+    sources: tuple[str, ...]
+    target: str
+    actor: str
+    reason: str = ""
+
+
+def move(
+    session: Session,
+    table: Noun,
+    ids: Sequence[str],
+    change: Change,
+    *guards: ColumnElement[bool],
+    **values: Any,
+) -> int:
+    """Move rows that are in one of the change's states and pass the guards; returns how many moved.
+
+    Rows in any other state stay as they are: the caller reads the count. Moves of allocations, runs and
+    publish tasks are recorded in the history, in the same transaction.
+    """
+    _check(table, change)
+    if not ids:
+        return 0
+    if table in RECORDED:
+        return sum(_move_recorded(session, table, one, change, guards, values) for one in ids)
+    return _update(
+        session, table, [table.id.in_(ids), table.state.in_(change.sources), *guards], change, values
+    )
+
+
+def _check(table: Noun, change: Change) -> None:
+    cycle = LIFE_CYCLES[NOUNS[table]]
+    for source in change.sources:
+        if not cycle.allows(source, change.target):
+            raise IllegalMoveError(f"{cycle.noun}: {source} -> {change.target}")
+
+
+def _move_recorded(
+    session: Session,
+    table: Noun,
+    one: str,
+    change: Change,
+    guards: Iterable[ColumnElement[bool]],
+    values: dict[str, Any],
+) -> int:
+    # One guarded UPDATE for each possible from-state, so that the history knows which one it was.
+    for source in change.sources:
+        if _update(session, table, [table.id == one, table.state == source, *guards], change, values):
+            record(session, NOUNS[table], [one], source, change)
+            return 1
+    return 0
+
+
+def _update(
+    session: Session, table: Noun, where: list[ColumnElement[bool]], change: Change, values: dict[str, Any]
+) -> int:
+    statement = (
+        update(table)
+        .where(*where)
+        .values(state=change.target, reason=change.reason[:REASON_LENGTH], **values)
+    )
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def record(session: Session, noun: str, ids: Sequence[str], source: str, change: Change) -> None:
+    """Write one history row for each subject; an empty `source` is its making."""
+    if ids:
+        session.execute(
+            insert(History),
+            [
+                {
+                    "noun": noun,
+                    "subject_id": one,
+                    "actor": change.actor[:100],
+                    "from_state": source,
+                    "to_state": change.target,
+                    "reason": change.reason[:REASON_LENGTH],
+                }
+                for one in ids
+            ],
+        )
+
+
+def lock(session: Session, table: Noun, one: str) -> tuple[str, str | None] | None:
+    """The row's state and, for allocations, who settled it, read with a lock: a plain read decides nothing."""
+    settled_by = table.settled_by if table is Allocation else None
+    columns = [table.state] if settled_by is None else [table.state, settled_by]
+    row = session.execute(select(*columns).where(table.id == one).with_for_update()).first()
+    return None if row is None else (row[0], row[1] if len(row) > 1 else None)
+
+
+def create(
+    session: Session, table: Noun, rows: Sequence[dict[str, Any]], actor: str, reason: str = ""
+) -> None:
+    """Insert rows in the first state of their life cycle; the recorded nouns get their first history row."""
+    if not rows:
+        return
+    cycle = LIFE_CYCLES[NOUNS[table]]
+    session.execute(insert(table), [{**row, "state": cycle.initial, "reason": reason} for row in rows])
+    if table in RECORDED:
+        ids = [str(row["id"]) for row in rows]
+        record(session, NOUNS[table], ids, "", Change((), cycle.initial, actor, reason))
+
+
+def close_run_if_ended(session: Session, run_id: str, actor: str) -> bool:
+    """Close a running run whose items have all ended; safe to call as often as wanted."""
+    open_items = (
+        select(WorkItem.id)
+        .where(WorkItem.run_id == run_id, WorkItem.state.in_(("waiting", "assigned")))
+        .exists()
+    )
+    change = Change(("running",), "completed", actor, "all items ended")
+    return bool(move(session, Run, [run_id], change, ~open_items, ended_at=now()))
