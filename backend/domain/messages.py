@@ -77,10 +77,8 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{host} 指向 {address}（{kind}），任务不允许访问该地址。如确需访问，请设置 {setting} 并重启。",
     ),
     "egress_fake_ip": (
-        "Your DNS answers with proxy addresses: {host} leads to {address}, an address of a proxy in fake-IP mode. "
-        "Exempt this machine from fake-IP, set HTTPS_PROXY and HTTP_PROXY to the proxy, or set {setting} and restart.",
-        "您的 DNS 返回的是代理地址：{host} 指向 {address}（代理的 fake-IP 模式）。"
-        "请让本机不使用 fake-IP，或把 HTTPS_PROXY 和 HTTP_PROXY 设为该代理，或设置 {setting} 并重启。",
+        "Your DNS answers with proxy addresses: {host} leads to {address}, an address of a proxy in fake-IP mode. Exempt this machine from fake-IP, set HTTPS_PROXY and HTTP_PROXY to the proxy, or set {setting} and restart.",
+        "您的 DNS 返回的是代理地址：{host} 指向 {address}（代理的 fake-IP 模式）。请让本机不使用 fake-IP，或把 HTTPS_PROXY 和 HTTP_PROXY 设为该代理，或设置 {setting} 并重启。",
     ),
     "bad_url": (
         "The address can't be fetched: it must be a complete http:// or https:// URL.",
