@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from backend.domain.messages import render
@@ -28,16 +29,31 @@ class CascadeError(Exception):
 
 
 class InvalidInput(CascadeError):
-    """What the caller sent can't be used; `fields` maps a field's path to what is wrong with it."""
+    """What the caller sent can't be used; `fields` maps a field's path to what is wrong with it.
+
+    A field's trouble is a sentence, or an error that has its sentence in each language.
+    """
 
     default_code = "invalid_input"
     status = 422
 
     def __init__(
-        self, code: str | None = None, *, fields: dict[str, str] | None = None, **params: object
+        self,
+        code: str | None = None,
+        *,
+        fields: Mapping[str, str | CascadeError] | None = None,
+        **params: object,
     ) -> None:
         super().__init__(code, **params)
-        self.fields = fields or {}
+        self.troubles = dict(fields or {})
+        self.fields = self.field_sentences()
+
+    def field_sentences(self, language: str = "en") -> dict[str, str]:
+        """What is wrong with each field, in `en` or `zh`."""
+        return {
+            path: trouble if isinstance(trouble, str) else trouble.sentence(language)
+            for path, trouble in self.troubles.items()
+        }
 
 
 class NotFound(CascadeError):
