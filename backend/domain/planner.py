@@ -12,11 +12,12 @@ LARGEST_BATCH = 50
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A work item that waits for a node."""
+    """A work item that waits for a node. `batch_limit` keeps an item that was in a dead worker's batch in smaller ones."""
 
     item_id: str
     feed_id: str
     run_id: str
+    batch_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,12 @@ def batch_size(max_capacity: int) -> int:
 
 def batches(plan_result: Plan, sizes: Mapping[str, int]) -> list[tuple[str, str, tuple[Candidate, ...]]]:
     """The plan as allocations: (node, run, items), each of one node and one run, at most the node's batch size."""
-    groups: dict[tuple[str, str], list[Candidate]] = {}
+    groups: dict[tuple[str, str, int], list[Candidate]] = {}
     for item, node_id in plan_result.assigned:
-        groups.setdefault((node_id, item.run_id), []).append(item)
+        size = min(sizes[node_id], item.batch_limit or LARGEST_BATCH)
+        groups.setdefault((node_id, item.run_id, size), []).append(item)
     return [
-        (node_id, run_id, tuple(items[start : start + sizes[node_id]]))
-        for (node_id, run_id), items in groups.items()
-        for start in range(0, len(items), sizes[node_id])
+        (node_id, run_id, tuple(items[start : start + size]))
+        for (node_id, run_id, size), items in groups.items()
+        for start in range(0, len(items), size)
     ]

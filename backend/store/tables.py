@@ -111,11 +111,11 @@ class Feed(Base):
 
 
 class Article(Base):
-    """One article of one feed. `key_hash` is the SHA-256 of its key within the feed."""
+    """One article of one feed. `key_hash` is the digest of the feed and its key within the feed."""
 
     __tablename__ = "articles"
     __table_args__ = (
-        UniqueConstraint("feed_id", "key_hash"),
+        UniqueConstraint("key_hash"),
         Index(None, "first_stored_at", "id"),
         Index(None, "feed_id", "first_stored_at", "id"),
         MYSQL,
@@ -192,7 +192,10 @@ class Run(Base):
 
 
 class WorkItem(Base):
-    """One feed of one run: what gets retried. `errors` keeps each attempt's time, code and message."""
+    """One feed of one run: what gets retried. `errors` keeps each attempt's time, code and message.
+
+    `deaths` counts workers that died with this item alone; `batch_limit` keeps suspects in small batches.
+    """
 
     __tablename__ = "work_items"
     __table_args__ = (
@@ -215,6 +218,8 @@ class WorkItem(Base):
     allocation_id: Mapped[str | None] = mapped_column(ID)
     execution: Mapped[str | None] = mapped_column(ID)
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    deaths: Mapped[int] = mapped_column(Integer, server_default="0")
+    batch_limit: Mapped[int | None] = mapped_column(Integer)
     errors: Mapped[list[Any]] = mapped_column(JSON, default=list)
     error_code: Mapped[str] = mapped_column(ascii_key(64), default="")
     error_message: Mapped[str] = mapped_column(Text, default="")
@@ -261,7 +266,6 @@ class Allocation(Base):
     article_count: Mapped[int] = mapped_column(Integer, server_default="0")
     new_article_count: Mapped[int] = mapped_column(Integer, server_default="0")
     created_at: Mapped[datetime] = mapped_column(default=now())
-    enqueued_at: Mapped[datetime | None]
     claimed_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -269,7 +273,10 @@ class Allocation(Base):
 
 
 class Delivery(Base):
-    """One message about one feed's due articles to one task's receiver. Its id is its `Idempotency-Key`."""
+    """One message about one feed's due articles to one task's receiver. Its id is its `Idempotency-Key`.
+
+    `in_flight` is set before an attempt is sent and cleared by its receipt.
+    """
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -292,6 +299,7 @@ class Delivery(Base):
     reason: Mapped[str] = mapped_column(String(500), default="")
     not_before: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    in_flight: Mapped[bool] = mapped_column(Boolean, server_default=false())
     title: Mapped[str | None] = mapped_column(String(255))
     body: Mapped[str | None] = mapped_column(long_text())
     warning: Mapped[str] = mapped_column(String(500), default="")

@@ -1,0 +1,217 @@
+"""Allocations: taking one (phase 1), renewing leases, and reading them for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy.orm import Session
+
+from backend.domain.orders import FeedOrder
+from backend.domain.ports import Lease, Standing
+from backend.store import transitions
+from backend.store.columns import now
+from backend.store.tables import Allocation, Feed, MessageTask, Node, WorkItem
+from backend.store.transitions import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """Who begins work: the node, the start of its process, and how long its lease holds, in seconds."""
+
+    node_id: str
+    instance: str
+    lease_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An allocation that this execution holds."""
+
+    allocation_id: str
+    attempt: int
+    kind: str
+    queue: str
+
+
+def begin(session: Session, allocation_id: str, attempt: int, execution: str, taker: Taker) -> Begun | None:
+    """Take the allocation for this execution; again the same for the same execution, `None` for any other."""
+    moved = transitions.move(
+        session,
+        Allocation,
+        [allocation_id],
+        Change(("pending", "claimed"), "executing", f"node {taker.node_id}", "begun"),
+        Allocation.attempt == attempt,
+        Allocation.node_id == taker.node_id,
+        ~Allocation.cancel_requested,
+        execution=execution,
+        instance=taker.instance,
+        lease_until=now(taker.lease_seconds),
+        started_at=now(),
+        updated_at=now(),
+    )
+    query = select(Allocation.id, Allocation.attempt, Allocation.kind, Allocation.queue).where(
+        Allocation.id == allocation_id,
+        Allocation.attempt == attempt,
+        Allocation.execution == execution,
+        Allocation.state == "executing",
+    )
+    row = session.execute(query if moved else query.with_for_update()).first()
+    if row is None:
+        return None
+    session.execute(
+        update(WorkItem)
+        .where(WorkItem.allocation_id == allocation_id, WorkItem.state == "assigned")
+        .values(execution=execution)
+    )
+    return Begun(row.id, row.attempt, row.kind, row.queue)
+
+
+def begin_next(session: Session, queue: str, execution: str, max_size: int, taker: Taker) -> Begun | None:
+    """Take the queue's oldest pending allocation of at most `max_size` items; others' locked rows are passed over."""
+    row = session.execute(
+        select(Allocation.id, Allocation.attempt)
+        .where(Allocation.queue == queue, Allocation.state == "pending", Allocation.item_count <= max_size)
+        .order_by(Allocation.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).first()
+    return None if row is None else begin(session, row.id, row.attempt, execution, taker)
+
+
+def begun_by(session: Session, queue: str, execution: str) -> Begun | None:
+    """What this execution took before, when the answer of its `begin_next` was lost."""
+    row = session.execute(
+        select(Allocation.id, Allocation.attempt, Allocation.kind, Allocation.queue).where(
+            Allocation.queue == queue, Allocation.state == "executing", Allocation.execution == execution
+        )
+    ).first()
+    return None if row is None else Begun(row.id, row.attempt, row.kind, row.queue)
+
+
+def feed_orders(session: Session, allocation_id: str) -> tuple[FeedOrder, ...]:
+    """The feeds that an update allocation still has to collect."""
+    query = (
+        select(WorkItem.id, Feed.id, Feed.kind, Feed.name, Feed.url, Feed.etag, Feed.last_modified)
+        .join(Feed, Feed.id == WorkItem.feed_id)
+        .where(WorkItem.allocation_id == allocation_id, WorkItem.state == "assigned")
+        .order_by(WorkItem.id)
+    )
+    return tuple(FeedOrder(*row) for row in session.execute(query))
+
+
+def renew(session: Session, leases: Sequence[Lease], seconds: float) -> dict[str, Standing]:
+    """Extend the leases that still stand; by execution, each one's standing. Locks rows in the order of their ids."""
+    standings: dict[str, Standing] = {}
+    for lease in sorted(leases, key=lambda one: one.allocation_id):
+        result = session.execute(
+            update(Allocation)
+            .where(
+                Allocation.id == lease.allocation_id,
+                Allocation.attempt == lease.attempt,
+                Allocation.execution == lease.execution,
+                Allocation.state == "executing",
+            )
+            .values(lease_until=now(seconds))
+        )
+        held = cast("CursorResult[Any]", result).rowcount == 1
+        standings[lease.execution] = Standing.HELD if held else Standing.SUPERSEDED
+    held_ids = [one.execution for one in leases if standings[one.execution] is Standing.HELD]
+    cancelled = session.scalars(
+        select(Allocation.execution).where(
+            Allocation.id.in_([one.allocation_id for one in leases]),
+            Allocation.execution.in_(held_ids),
+            Allocation.cancel_requested,
+        )
+    )
+    return standings | {execution: Standing.CANCELLED for execution in cancelled if execution}
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationView:
+    """An allocation as the API lists it."""
+
+    allocation_id: str
+    kind: str
+    node_id: str
+    node_name: str
+    task_id: str | None
+    task_name: str
+    run_id: str | None
+    feed_ids: list[str]
+    status: str
+    attempt: int
+    reason: str
+    error_code: str
+    error_message: str
+    item_count: int
+    article_count: int
+    new_article_count: int
+    created_at: datetime
+    updated_at: datetime
+    claimed_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+def list_allocations(
+    session: Session,
+    *,
+    task_id: str | None = None,
+    node_id: str | None = None,
+    status: str | None = None,
+    kind: str = "update",
+    limit: int = 50,
+    offset: int = 0,
+) -> tuple[list[AllocationView], int]:
+    """The newest allocations that match, and how many there are. `kind="all"` shows every kind."""
+    filters = [
+        column == value
+        for column, value in (
+            (Allocation.task_id, task_id),
+            (Allocation.node_id, node_id),
+            (Allocation.state, status),
+            (Allocation.kind, None if kind == "all" else kind),
+        )
+        if value is not None
+    ]
+    total = session.scalar(select(func.count()).select_from(Allocation).where(*filters)) or 0
+    query = (
+        select(Allocation, func.coalesce(Node.name, ""), func.coalesce(MessageTask.name, ""))
+        .outerjoin(Node, Node.id == Allocation.node_id)
+        .outerjoin(MessageTask, MessageTask.id == Allocation.task_id)
+        .where(*filters)
+        .order_by(Allocation.id.desc())
+        .limit(limit)
+        .offset(offset)
+    )
+    return [_view(row, node, task) for row, node, task in session.execute(query)], total
+
+
+def _view(row: Allocation, node_name: str, task_name: str) -> AllocationView:
+    return AllocationView(
+        allocation_id=row.id,
+        kind=row.kind,
+        node_id=row.node_id,
+        node_name=node_name,
+        task_id=row.task_id,
+        task_name=task_name,
+        run_id=row.run_id,
+        feed_ids=row.feed_ids,
+        status=row.state,
+        attempt=row.attempt,
+        reason=row.reason,
+        error_code=row.error_code,
+        error_message=row.error_message,
+        item_count=row.item_count,
+        article_count=row.article_count,
+        new_article_count=row.new_article_count,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        claimed_at=row.claimed_at,
+        started_at=row.started_at,
+        completed_at=row.ended_at,
+    )

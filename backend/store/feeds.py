@@ -1,0 +1,171 @@
+"""Feeds: adding, importing, listing, changing, deleting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from backend.domain.errors import Conflict, NotFound
+from backend.domain.feeds import FeedDraft
+from backend.store.inserting import chunked, insert_missing
+from backend.store.tables import Feed, MessageTaskFeed
+from backend.store.withdrawing import withdraw_feed
+
+
+@dataclass(frozen=True, slots=True)
+class FeedView:
+    """A feed as people see it."""
+
+    id: str
+    kind: str
+    name: str
+    url: str
+    cover: str
+    intro: str
+    is_active: bool
+    collected_at: datetime | None
+    error_code: str
+    error_message: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCount:
+    """How many feeds an import added, and how many it found already there."""
+
+    added: int
+    existing: int
+
+
+def create_feed(session: Session, draft: FeedDraft) -> FeedView:
+    """Add the feed. Raises `Conflict`, naming the feed that is there already."""
+    insert_missing(session, Feed, [_row(draft)])
+    standing = _by_hash(session, draft.url_hash)
+    if standing is None or standing.id != draft.id:
+        raise _exists(standing)
+    return _view(standing)
+
+
+def import_feeds(session: Session, drafts: Sequence[FeedDraft]) -> ImportCount:
+    """Add the feeds that are not there yet; doing it again adds nothing and counts the same for the same drafts."""
+    unique = {draft.url_hash: draft for draft in reversed(drafts)}
+    ordered = sorted(unique.values(), key=lambda draft: draft.url_hash)
+    added = 0
+    for part in chunked(ordered):
+        insert_missing(session, Feed, [_row(draft) for draft in part])
+        ids = [draft.id for draft in part]
+        added += session.scalar(select(func.count()).select_from(Feed).where(Feed.id.in_(ids))) or 0
+    return ImportCount(added, len(drafts) - added)
+
+
+def list_feeds(
+    session: Session, *, q: str = "", kind: str = "", limit: int = 50, offset: int = 0
+) -> tuple[list[FeedView], int]:
+    """The newest feeds whose name or URL contains `q`, and how many there are."""
+    filters: list[ColumnElement[bool]] = []
+    if q:
+        filters.append(or_(Feed.name.icontains(q, autoescape=True), Feed.url.icontains(q, autoescape=True)))
+    if kind:
+        filters.append(Feed.kind == kind)
+    total = session.scalar(select(func.count()).select_from(Feed).where(*filters)) or 0
+    newest = select(Feed).where(*filters).order_by(Feed.created_at.desc(), Feed.id.desc())
+    return [_view(row) for row in session.scalars(newest.limit(limit).offset(offset))], total
+
+
+def feeds_after(session: Session, last_id: str, limit: int) -> list[FeedView]:
+    """The next feeds by id: for walking through all of them in short transactions."""
+    query = select(Feed).where(Feed.id > last_id).order_by(Feed.id).limit(limit)
+    return [_view(row) for row in session.scalars(query)]
+
+
+def get_feed(session: Session, feed_id: str) -> FeedView:
+    """The feed. Raises `NotFound`."""
+    return _view(_load(session, feed_id, lock=False))
+
+
+def update_feed(
+    session: Session, feed_id: str, *, name: str | None = None, url_change: FeedDraft | None = None
+) -> FeedView:
+    """Rename the feed, or give it another kind and address (whose validators start anew). Raises `Conflict`."""
+    row = _load(session, feed_id, lock=True)
+    if url_change is not None and url_change.url_hash != row.url_hash:
+        other = _by_hash(session, url_change.url_hash)
+        if other is not None:
+            raise _exists(other)
+        row.kind, row.url, row.url_hash = url_change.kind, url_change.url, url_change.url_hash
+        row.etag = row.last_modified = row.error_code = row.error_message = ""
+    if name:
+        row.name = name
+    session.flush()
+    return _view(row)
+
+
+def delete_feed(session: Session, feed_id: str, *, actor: str) -> None:
+    """Delete the feed and its membership in tasks; its articles go with `articles.delete_some`.
+
+    Raises `Conflict` while a node is collecting it.
+    """
+    row = _load(session, feed_id, lock=True)
+    withdraw_feed(session, feed_id, name=row.name, actor=actor)
+    session.execute(delete(MessageTaskFeed).where(MessageTaskFeed.feed_id == feed_id))
+    session.delete(row)
+
+
+def missing_feeds(session: Session, feed_ids: Sequence[str]) -> list[str]:
+    """Those of the ids that are no feed's, in their order."""
+    known: set[str] = set()
+    for part in chunked(feed_ids):
+        known.update(session.scalars(select(Feed.id).where(Feed.id.in_(part))))
+    return [one for one in feed_ids if one not in known]
+
+
+def count_feeds(session: Session) -> int:
+    """How many feeds there are."""
+    return session.scalar(select(func.count()).select_from(Feed)) or 0
+
+
+def _load(session: Session, feed_id: str, *, lock: bool) -> Feed:
+    row = session.get(Feed, feed_id, with_for_update=lock or None)
+    if row is None:
+        raise NotFound(noun="feed", id=feed_id)
+    return row
+
+
+def _by_hash(session: Session, url_hash: str) -> Feed | None:
+    return session.execute(select(Feed).where(Feed.url_hash == url_hash)).scalar_one_or_none()
+
+
+def _exists(standing: Feed | None) -> Conflict:
+    if standing is None:
+        return Conflict(detail="the id is taken")
+    return Conflict("feed_exists", name=standing.name, existing_id=standing.id)
+
+
+def _row(draft: FeedDraft) -> dict[str, str]:
+    return {
+        "id": draft.id,
+        "kind": draft.kind,
+        "name": draft.name,
+        "url": draft.url,
+        "url_hash": draft.url_hash,
+    }
+
+
+def _view(row: Feed) -> FeedView:
+    return FeedView(
+        id=row.id,
+        kind=row.kind,
+        name=row.name,
+        url=row.url,
+        cover=row.cover,
+        intro=row.intro,
+        is_active=row.is_active,
+        collected_at=row.collected_at,
+        error_code=row.error_code,
+        error_message=row.error_message,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,228 @@
+"""Nodes: making them, their presence, and what the planner and people see of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from backend.domain.errors import Conflict, InvalidInput
+from backend.domain.identifiers import new_id, slug_for
+from backend.domain.nodes import NodeFacts, availability
+from backend.domain.planner import NodeLoad
+from backend.store.columns import now
+from backend.store.tables import Delivery, Node, WorkItem
+
+PARENT = "parent"
+PARENT_CAPACITY = 40
+LARGEST_CAPACITY = 10_000
+DEFAULT_CAPACITY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node as people see it. `status` is 1 while online; `reason` says why it is not available."""
+
+    id: str
+    name: str
+    slug: str
+    node_type: int
+    transport: str
+    description: str
+    status: int
+    is_active: bool
+    draining: bool
+    available: bool
+    reason: str
+    current_tasks: int
+    max_capacity: int
+    last_heartbeat_at: datetime | None
+    workers_alive: int
+    queue: str
+
+
+def create_node(
+    session: Session,
+    *,
+    name: str,
+    transport: str,
+    description: str = "",
+    api_url: str = "",
+    max_capacity: int = DEFAULT_CAPACITY,
+    node_type: int = 1,
+    kinds: Sequence[str] = ("update",),
+) -> Node:
+    """Make a node. Raises `Conflict` when the name is taken and `InvalidInput` for an impossible name or capacity."""
+    cleaned = name.strip()
+    if not cleaned or len(cleaned) > 100:
+        raise InvalidInput("bad_node_name", fields={"name": "1 to 100 characters"}, name=cleaned[:100])
+    if not 1 <= max_capacity <= LARGEST_CAPACITY:
+        raise InvalidInput(
+            "bad_capacity", fields={"max_capacity": f"1 to {LARGEST_CAPACITY}"}, capacity=max_capacity
+        )
+    if session.scalar(select(Node.id).where(Node.name == cleaned)) is not None:
+        raise Conflict("node_exists", name=cleaned)
+    node_id = new_id()
+    slug = PARENT if node_type == 0 else slug_for(cleaned, node_id)
+    if session.scalar(select(Node.id).where(Node.slug == slug)) is not None:
+        slug = f"n-{node_id.replace('-', '')[-12:]}"
+    node = Node(
+        id=node_id,
+        name=cleaned,
+        slug=slug,
+        node_type=node_type,
+        transport=transport,
+        description=description,
+        api_url=api_url,
+        max_capacity=max_capacity,
+        kinds=list(kinds),
+    )
+    session.add(node)
+    session.flush()
+    return node
+
+
+def ensure_attached(session: Session, name: str, max_capacity: int | None = None) -> Node:
+    """The attached node of that name, made when missing; its capacity is changed when one is given."""
+    node = session.scalar(select(Node).where(Node.name == name.strip()))
+    if node is None:
+        return create_node(
+            session, name=name, transport="attached", max_capacity=max_capacity or DEFAULT_CAPACITY
+        )
+    if node.transport != "attached":
+        raise Conflict("node_is_remote", name=name)
+    if max_capacity is not None:
+        node.max_capacity = max_capacity
+    return node
+
+
+def ensure_parent(session: Session) -> Node:
+    """The parent's own node, which serves `default`."""
+    node = session.scalar(select(Node).where(Node.node_type == 0))
+    if node is not None:
+        return node
+    return create_node(
+        session,
+        name=PARENT,
+        transport="attached",
+        max_capacity=PARENT_CAPACITY,
+        node_type=0,
+        kinds=("deliver",),
+        description="the parent's own workers",
+    )
+
+
+def by_name(session: Session, name: str) -> Node | None:
+    """The node of that name."""
+    return session.scalar(select(Node).where(Node.name == name.strip()))
+
+
+def all_slugs(session: Session) -> list[str]:
+    """The slugs of the attached nodes that do update work."""
+    return list(
+        session.scalars(
+            select(Node.slug).where(Node.transport == "attached", Node.node_type == 1).order_by(Node.slug)
+        )
+    )
+
+
+def beat(
+    session: Session, node_id: str, instance: str, *, workers_alive: int, outbox_size: int, version: str
+) -> None:
+    """A presence beat."""
+    session.execute(
+        update(Node)
+        .where(Node.id == node_id)
+        .values(
+            presence_at=now(),
+            instance=instance,
+            workers_alive=workers_alive,
+            outbox_size=outbox_size,
+            version=version,
+            beat_count=Node.beat_count + 1,
+        )
+    )
+
+
+def sign_off(session: Session, node_id: str, instance: str) -> None:
+    """The node stops: nothing more is planned for it. A later start's presence stays."""
+    session.execute(
+        update(Node)
+        .where(Node.id == node_id, Node.instance == instance)
+        .values(presence_at=None, workers_alive=0)
+    )
+
+
+def facts(session: Session) -> list[NodeFacts]:
+    """What availability is decided from, for every node, by the database's clock."""
+    in_flight = items_in_flight(session)
+    delivering = session.scalar(select(func.count()).where(Delivery.state == "assigned")) or 0
+    current = session.scalar(select(now()))
+    rows = session.scalars(select(Node).order_by(Node.node_type, Node.name)).all()
+    return [
+        NodeFacts(
+            id=row.id,
+            name=row.name,
+            slug=row.slug,
+            node_type=row.node_type,
+            transport=row.transport,
+            is_active=row.is_active,
+            draining=row.draining,
+            kinds=tuple(row.kinds),
+            in_flight=delivering if row.node_type == 0 else in_flight.get(row.id, 0),
+            max_capacity=row.max_capacity,
+            silent_seconds=(current - row.presence_at).total_seconds()
+            if current and row.presence_at
+            else None,
+            quota={feed: int(weight) for feed, weight in row.feed_quota.items()},
+        )
+        for row in rows
+    ]
+
+
+def items_in_flight(session: Session) -> dict[str, int]:
+    """By node, how many items of assigned, unsettled work it has."""
+    query = (
+        select(WorkItem.node_id, func.count()).where(WorkItem.state == "assigned").group_by(WorkItem.node_id)
+    )
+    return {node_id: count for node_id, count in session.execute(query) if node_id}
+
+
+def loads(nodes: Sequence[NodeFacts], kind: str) -> list[NodeLoad]:
+    """The available nodes that can do the kind, as the planner takes them."""
+    return [
+        NodeLoad(node.id, node.in_flight, node.max_capacity, node.quota)
+        for node in nodes
+        if kind in node.kinds and availability(node).available
+    ]
+
+
+def list_nodes(session: Session) -> list[NodeView]:
+    """Every node as people see it: the parent first, then by name."""
+    rows = {row.id: row for row in session.scalars(select(Node))}
+    return [_view(rows[one.id], one) for one in facts(session)]
+
+
+def _view(row: Node, known: NodeFacts) -> NodeView:
+    verdict = availability(known)
+    return NodeView(
+        id=row.id,
+        name=row.name,
+        slug=row.slug,
+        node_type=row.node_type,
+        transport=row.transport,
+        description=row.description,
+        status=int(verdict.online),
+        is_active=row.is_active,
+        draining=row.draining,
+        available=verdict.available,
+        reason=verdict.reason,
+        current_tasks=known.in_flight,
+        max_capacity=row.max_capacity,
+        last_heartbeat_at=row.presence_at,
+        workers_alive=row.workers_alive,
+        queue="default" if row.node_type == 0 else f"node:{row.slug}",
+    )

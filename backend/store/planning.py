@@ -1,0 +1,89 @@
+"""What the pump reads and writes: waiting items, allocations made from them, and their undoing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.domain.identifiers import new_id
+from backend.domain.planner import Candidate
+from backend.store import transitions
+from backend.store.deliveries import WaitingDelivery
+from backend.store.tables import Allocation, Delivery, Lock, Run, WorkItem
+from backend.store.transitions import Change
+
+PUMP = "pump"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An allocation to enqueue after the commit."""
+
+    queue: str
+    allocation_id: str
+    attempt: int
+    kind: str
+
+
+def take_pump_lock(session: Session) -> None:
+    """The pump's row lock, as the first statement of its transaction; nobody takes it while holding another."""
+    session.execute(select(Lock.name).where(Lock.name == PUMP).with_for_update())
+
+
+def waiting_items(session: Session, limit: int) -> list[Candidate]:
+    """The oldest items that wait for nothing but a node."""
+    query = (
+        select(WorkItem.id, WorkItem.feed_id, WorkItem.run_id, WorkItem.batch_limit)
+        .where(WorkItem.state == "waiting", WorkItem.not_before.is_(None))
+        .order_by(WorkItem.id)
+        .limit(limit)
+    )
+    return [Candidate(*row) for row in session.execute(query)]
+
+
+def place_items(
+    session: Session, batches: Sequence[tuple[str, str, Sequence[Candidate]]], queues: Mapping[str, str]
+) -> list[Placed]:
+    """Make an update allocation of each batch; items that stopped waiting meanwhile are left out."""
+    tasks = _tasks_of(session, {run_id for _, run_id, _ in batches})
+    rows: list[dict[str, Any]] = []
+    for node_id, run_id, items in batches:
+        row = _allocation("update", queues[node_id], node_id, len(items))
+        row |= {"run_id": run_id, "task_id": tasks.get(run_id), "feed_ids": [item.feed_id for item in items]}
+        rows.append(row)
+    transitions.create(session, Allocation, rows, PUMP, "waits for a worker of its node")
+    for row, (node_id, _, items) in zip(rows, batches, strict=True):
+        change = Change(("waiting",), "assigned", PUMP)
+        ids = sorted(item.item_id for item in items)
+        transitions.move(session, WorkItem, ids, change, node_id=node_id, allocation_id=row["id"])
+    return [_placed(row) for row in rows]
+
+
+def place_deliveries(
+    session: Session, batches: Sequence[Sequence[WaitingDelivery]], node_id: str, queue: str
+) -> list[Placed]:
+    """Make a deliver allocation of each batch."""
+    rows = [_allocation("deliver", queue, node_id, len(batch)) for batch in batches]
+    transitions.create(session, Allocation, rows, PUMP, "waits for a worker of the parent")
+    for row, batch in zip(rows, batches, strict=True):
+        change = Change(("waiting",), "assigned", PUMP)
+        ids = sorted(delivery.delivery_id for delivery in batch)
+        transitions.move(session, Delivery, ids, change, allocation_id=row["id"])
+    return [_placed(row) for row in rows]
+
+
+def _allocation(kind: str, queue: str, node_id: str, item_count: int) -> dict[str, Any]:
+    return {"id": new_id(), "kind": kind, "queue": queue, "node_id": node_id, "item_count": item_count}
+
+
+def _placed(row: Mapping[str, Any]) -> Placed:
+    return Placed(row["queue"], row["id"], 1, row["kind"])
+
+
+def _tasks_of(session: Session, run_ids: set[str]) -> dict[str, str]:
+    query = select(Run.id, Run.task_id).where(Run.id.in_(run_ids))
+    return {run_id: task_id for run_id, task_id in session.execute(query)}

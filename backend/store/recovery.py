@@ -1,0 +1,242 @@
+"""The beat's repairs in the store: expired leases, gone nodes, waits that are over, and the pulse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.orm import Session
+
+from backend.domain.orders import Failure
+from backend.domain.planner import LARGEST_BATCH
+from backend.store import transitions
+from backend.store.columns import now
+from backend.store.settlement import error_entry
+from backend.store.tables import Allocation, Beat, Delivery, Pulse, WorkItem
+from backend.store.transitions import Change
+
+SWEEPER = "sweeper"
+BATCH = 200
+GAP_SECONDS = 20.0
+DRAIN_SECONDS = 30.0
+BEAT_LIFE_SECONDS = 15.0
+DEATHS_ALLOWED = 3
+DELIVER_ATTEMPTS = 3
+
+
+def stamp_pulse(session: Session, instance: str, lease_seconds: float) -> None:
+    """Say that renewals can arrive. After a gap, no lease is recovered for one lease plus the outbox's drain time."""
+    _upsert(session, Pulse, {"id": 1}, {})
+    late = session.scalar(select(Pulse.id).where(Pulse.alive_at < now(-GAP_SECONDS)))
+    values: dict[str, Any] = {"alive_at": now()}
+    if late is not None:
+        values["recover_after"] = now(lease_seconds + DRAIN_SECONDS)
+    session.execute(update(Pulse).values(**values))
+    _upsert(session, Beat, {"instance": instance}, {"alive_at": now()})
+
+
+def _upsert(session: Session, table: type[Pulse | Beat], key: dict[str, Any], values: dict[str, Any]) -> None:
+    names = list(values) or list(key)
+    if session.get_bind().dialect.name == "sqlite":
+        lite = sqlite.insert(table).values(**key, **values)
+        session.execute(
+            lite.on_conflict_do_update(
+                index_elements=list(key), set_={name: lite.excluded[name] for name in names}
+            )
+        )
+        return
+    server = mysql.insert(table).values(**key, **values)
+    session.execute(server.on_duplicate_key_update({name: server.inserted[name] for name in names}))
+
+
+def forget_beat(session: Session, instance: str) -> None:
+    """A beat that stops says so; beats that vanished an hour ago are forgotten too."""
+    session.execute(delete(Beat).where((Beat.instance == instance) | (Beat.alive_at < now(-3600))))
+
+
+def live_beats(session: Session) -> int:
+    """How many beat processes were seen alive in the last 15 s."""
+    return session.scalar(select(func.count()).where(Beat.alive_at > now(-BEAT_LIFE_SECONDS))) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """An allocation whose lease is over."""
+
+    allocation_id: str
+    kind: str
+    attempt: int
+    item_count: int
+
+
+def expired_leases(session: Session) -> list[Expired]:
+    """Claimed and executing allocations whose lease is over, unless renewals could not arrive lately."""
+    may_recover = exists().where(Pulse.recover_after <= now())
+    query = (
+        select(Allocation.id, Allocation.kind, Allocation.attempt, Allocation.item_count)
+        .where(Allocation.state.in_(("claimed", "executing")), Allocation.lease_until < now(), may_recover)
+        .order_by(Allocation.lease_until)
+        .limit(BATCH)
+    )
+    return [Expired(*row) for row in session.execute(query)]
+
+
+def recover(session: Session, expired: Expired) -> bool:
+    """Recover one allocation whose lease is still over; False when somebody was faster or its worker came back."""
+    if expired.kind == "update":
+        return _recover_update(session, expired)
+    return _recover_deliver(session, expired)
+
+
+def _still_expired(expired: Expired) -> tuple[Any, ...]:
+    return (Allocation.lease_until < now(), Allocation.attempt == expired.attempt)
+
+
+def _recover_update(session: Session, expired: Expired) -> bool:
+    lost = Failure("lost", "the worker stopped renewing its lease (it died or froze)")
+    moved = transitions.move(
+        session,
+        Allocation,
+        [expired.allocation_id],
+        Change(("claimed", "executing"), "failed", SWEEPER, "lost: its lease was not renewed"),
+        *_still_expired(expired),
+        error_code=lost.code,
+        error_message=lost.message,
+        lease_until=None,
+        ended_at=now(),
+        updated_at=now(),
+    )
+    if not moved:
+        return False
+    items = session.execute(
+        select(WorkItem.id, WorkItem.deaths, WorkItem.attempts, WorkItem.errors)
+        .where(WorkItem.allocation_id == expired.allocation_id, WorkItem.state == "assigned")
+        .order_by(WorkItem.id)
+        .with_for_update()
+    ).all()
+    if len(items) == 1:
+        _count_death(session, items[0], lost)
+    else:
+        _halve(session, [item.id for item in items])
+    return True
+
+
+def _count_death(session: Session, item: Any, lost: Failure) -> None:
+    deaths = item.deaths + 1
+    values: dict[str, Any] = {
+        "deaths": deaths,
+        "batch_limit": 1,
+        "errors": [*item.errors, error_entry(lost, item.attempts + 1)],
+    }
+    if deaths < DEATHS_ALLOWED:
+        change = Change(("assigned",), "waiting", SWEEPER, f"its worker died ({deaths} of {DEATHS_ALLOWED})")
+        transitions.move(session, WorkItem, [item.id], change, **values, node_id=None, allocation_id=None)
+        return
+    message = f"worker died {deaths} times while this feed was its only work"
+    change = Change(("assigned",), "failed", SWEEPER, message)
+    values |= {"error_code": "worker_died", "error_message": message, "ended_at": now()}
+    transitions.move(session, WorkItem, [item.id], change, **values)
+
+
+def _halve(session: Session, ids: Sequence[str]) -> None:
+    # A death counts against the batch, not its items: the suspects come again in halves, until one is alone.
+    change = Change(("assigned",), "waiting", SWEEPER, "the worker of its batch died")
+    limit = min(max(1, len(ids) // 2), LARGEST_BATCH)
+    transitions.move(session, WorkItem, ids, change, batch_limit=limit, node_id=None, allocation_id=None)
+
+
+def _recover_deliver(session: Session, expired: Expired) -> bool:
+    spent = expired.attempt >= DELIVER_ATTEMPTS
+    target = "failed" if spent else "pending"
+    moved = transitions.move(
+        session,
+        Allocation,
+        [expired.allocation_id],
+        Change(("claimed", "executing"), target, SWEEPER, "lost: its lease was not renewed"),
+        *_still_expired(expired),
+        attempt=Allocation.attempt if spent else Allocation.attempt + 1,
+        execution=None,
+        lease_until=None,
+        updated_at=now(),
+        **({"error_code": "lost", "ended_at": now()} if spent else {}),
+    )
+    if moved and spent:
+        ids = session.scalars(
+            select(Delivery.id)
+            .where(Delivery.allocation_id == expired.allocation_id, Delivery.state == "assigned")
+            .order_by(Delivery.id)
+        ).all()
+        change = Change(("assigned",), "waiting", SWEEPER, "the worker of its batch died")
+        transitions.move(session, Delivery, ids, change, allocation_id=None)
+    return bool(moved)
+
+
+def release_due(session: Session) -> int:
+    """Work items and deliveries whose `not_before` has come wait for nothing but their turn again."""
+    released = 0
+    for table in (WorkItem, Delivery):
+        ids = session.scalars(
+            select(table.id)
+            .where(table.state == "waiting", table.not_before <= now())
+            .order_by(table.not_before)
+            .limit(BATCH)
+        ).all()
+        if ids:
+            session.execute(
+                update(table)
+                .where(table.id.in_(sorted(ids)), table.state == "waiting", table.not_before <= now())
+                .values(not_before=None, reason="waits for its next attempt")
+            )
+        released += len(ids)
+    return released
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A pending allocation that should be in its queue."""
+
+    allocation_id: str
+    attempt: int
+    queue: str
+    kind: str
+
+
+def pending_for(session: Session, seconds: float, node_ids: Sequence[str]) -> list[Pending]:
+    """Allocations of the nodes that have been pending for so long."""
+    query = (
+        select(Allocation.id, Allocation.attempt, Allocation.queue, Allocation.kind)
+        .where(
+            Allocation.node_id.in_(node_ids),
+            Allocation.state == "pending",
+            Allocation.updated_at < now(-seconds),
+        )
+        .order_by(Allocation.id)
+        .limit(5000)
+    )
+    return [Pending(*row) for row in session.execute(query)]
+
+
+def replan(session: Session, node_id: str) -> int:
+    """Give pending update work of a node that is gone back to the planner; how many allocations ended."""
+    ids = session.scalars(
+        select(Allocation.id)
+        .where(Allocation.node_id == node_id, Allocation.state == "pending", Allocation.kind == "update")
+        .order_by(Allocation.id)
+        .limit(BATCH)
+    ).all()
+    ended = 0
+    for one in ids:
+        change = Change(("pending",), "cancelled", SWEEPER, "replanned: its node is gone")
+        if transitions.move(session, Allocation, [one], change, ended_at=now(), updated_at=now()):
+            ended += 1
+            items = session.scalars(
+                select(WorkItem.id)
+                .where(WorkItem.allocation_id == one, WorkItem.state == "assigned")
+                .order_by(WorkItem.id)
+            ).all()
+            back = Change(("assigned",), "waiting", SWEEPER, "its node is gone")
+            transitions.move(session, WorkItem, items, back, node_id=None, allocation_id=None)
+    return ended

@@ -1,0 +1,67 @@
+"""Taking work back because what it was for is being deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from backend.domain.errors import Conflict
+from backend.store import transitions
+from backend.store.columns import now
+from backend.store.inserting import chunked
+from backend.store.tables import Allocation, Delivery, Run, WorkItem
+from backend.store.transitions import Change, Noun
+
+OPEN_ITEM = ("waiting", "assigned")
+
+
+def withdraw_feed(session: Session, feed_id: str, *, name: str, actor: str) -> None:
+    """Cancel the feed's waiting items and deliveries. Raises `Conflict` while a node has one of its items."""
+    rows = session.execute(
+        select(WorkItem.id, WorkItem.run_id, WorkItem.state)
+        .where(WorkItem.feed_id == feed_id, WorkItem.state.in_(OPEN_ITEM))
+        .order_by(WorkItem.id)
+    ).all()
+    change = Change(("waiting",), "cancelled", actor, "its feed was deleted")
+    moved = transitions.move(session, WorkItem, [row.id for row in rows], change, ended_at=now())
+    # Read without locks, decided by the compare-and-set: an item that got a node meanwhile did not move.
+    if moved < len(rows):
+        raise Conflict("feed_busy", name=name)
+    _cancel_deliveries(session, _waiting_deliveries(session, Delivery.feed_id == feed_id), change)
+    for run_id in sorted({row.run_id for row in rows}):
+        transitions.close_run_if_ended(session, run_id, actor)
+
+
+def withdraw_task(session: Session, task_id: str, *, actor: str) -> None:
+    """End the task's runs and cancel what waits; running work is asked to stop and may still bring its articles."""
+    reason = "its message task was deleted"
+    # The runs first: an expansion that is under way then adds nothing more.
+    runs = _ids(session, Run, Run.task_id == task_id, Run.state.in_(("expanding", "running")))
+    transitions.move(
+        session, Run, runs, Change(("expanding", "running"), "cancelled", actor, reason), ended_at=now()
+    )
+    _cancel_allocations(session, task_id, actor, reason)
+    for run_id in runs:
+        items = _ids(session, WorkItem, WorkItem.run_id == run_id, WorkItem.state.in_(OPEN_ITEM))
+        for part in chunked(items):
+            transitions.move(
+                session, WorkItem, part, Change(OPEN_ITEM, "cancelled", actor, reason), ended_at=now()
+            )
+    change = Change(("waiting",), "cancelled", actor, reason)
+    _cancel_deliveries(session, _waiting_deliveries(session, Delivery.task_id == task_id), change)
+
+
+def _cancel_allocations(session: Session, task_id: str, actor: str, reason: str) -> None:
+    of_task = (Allocation.task_id == task_id, Allocation.kind == "update")
+    waiting = _ids(session, Allocation, *of_task, Allocation.state.in_(("pending", "claimed")))
+    change = Change(("pending", "claimed"), "cancelled", actor, reason)
+    transitions.move(session, Allocation, waiting, change, lease_until=None, ended_at=now(), updated_at=now())
+    running = _ids(session, Allocation, *of_task, Allocation.state == "executing")
+    session.execute(
+        update(Allocation)
+        .where(Allocation.id.in_(running), Allocation.state == "executing")
+        .values(cancel_requested=True, updated_at=now()),
+        execution_options={"synchronize_session": False},
+    )
