@@ -43,7 +43,9 @@ def draft_feed(url: str, *, kind: str, name: str = "", known_kinds: Collection[s
     except InvalidInput as error:
         troubles["url"] = error
     if kind not in known_kinds:
-        troubles["kind"] = InvalidInput("unknown_feed_kind", kind=kind, existing=", ".join(sorted(known_kinds)))
+        troubles["kind"] = InvalidInput(
+            "unknown_feed_kind", kind=kind, existing=", ".join(sorted(known_kinds))
+        )
     if troubles:
         raise InvalidInput(fields=troubles)
     return FeedDraft(new_id(), kind, clean_name(name) or host_of(checked_url), checked_url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from defusedxml import DefusedXmlException
@@ -14,7 +14,9 @@ from backend.domain.errors import CascadeError, InvalidInput
 
 MAX_ENTRIES = 20_000
 # expat reads these itself or through single-byte codecs; the encodings of Chinese readers it does not.
-MULTIBYTE = re.compile(rb"""^\s*<\?xml[^>]*encoding\s*=\s*["'](gbk|gb2312|gb18030|big5)["'][^>]*\?>""", re.I)
+MULTIBYTE = re.compile(
+    rb"""^\s*<\?xml[^>]*encoding\s*=\s*["'](gbk|gb2312|gb18030|big5)["'][^>]*\?>""", re.IGNORECASE
+)
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -90,6 +92,14 @@ def _escape(text: str) -> str:
     return html.escape(" ".join(NOT_XML.sub("", text).split()))
 
 
+def _title(attributes: Mapping[str, str]) -> str:
+    return attributes.get("title") or attributes.get("text") or ""
+
+
+def _url(attributes: Mapping[str, str]) -> str:
+    return attributes.get("xmlurl") or (attributes.get("url", "") if attributes.get("type") == "rss" else "")
+
+
 @dataclass
 class _Outline:
     attributes: Mapping[str, str]
@@ -105,9 +115,7 @@ class _Collector:
     refused: list[RefusedEntry] = field(default_factory=list)
     open: list[_Outline] = field(default_factory=list)
     seen: int = 0
-
-    def line(self) -> int:
-        return 0
+    line: Callable[[], int] = lambda: 0
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         if tag.casefold() != "outline":
@@ -119,22 +127,20 @@ class _Collector:
             self.open[-1].has_children = True
         lowered = {name.casefold(): value.strip() for name, value in attributes.items()}
         self.open.append(_Outline(lowered, self.line()))
+        if _url(lowered):
+            self.entries.append(OpmlEntry(_title(lowered), _url(lowered), self.line()))
 
     def end(self, tag: str) -> None:
-        if tag.casefold() == "outline":
-            self._keep(self.open.pop())
+        if tag.casefold() != "outline":
+            return
+        outline = self.open.pop()
+        # An outline that only holds others is a folder.
+        if not outline.has_children and not _url(outline.attributes):
+            trouble = InvalidInput("opml_no_url")
+            self.refused.append(RefusedEntry(_title(outline.attributes), "", outline.line, trouble))
 
     def data(self, text: str) -> None:
         """Text between the tags means nothing in OPML."""
 
     def close(self) -> None:
         """Nothing is left to do."""
-
-    def _keep(self, outline: _Outline) -> None:
-        attributes = outline.attributes
-        title = attributes.get("title") or attributes.get("text") or ""
-        url = attributes.get("xmlurl") or (attributes.get("url") if attributes.get("type") == "rss" else "")
-        if url:
-            self.entries.append(OpmlEntry(title, url, outline.line))
-        elif not outline.has_children:
-            self.refused.append(RefusedEntry(title, "", outline.line, InvalidInput("opml_no_url")))

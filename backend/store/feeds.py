@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict, NotFound
@@ -100,7 +101,11 @@ def update_feed(
         row.etag = row.last_modified = row.error_code = row.error_message = ""
     if name:
         row.name = name
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError:
+        # Somebody added the same address between the look and the write.
+        raise Conflict(detail="another feed has just got this address") from None
     return _view(row)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict
@@ -15,6 +15,7 @@ from backend.store.tables import Allocation, Delivery, Run, WorkItem
 from backend.store.transitions import Change, Noun
 
 OPEN_ITEM = ("waiting", "assigned")
+OPEN_DELIVERY = ("waiting", "assigned")
 
 
 def withdraw_feed(session: Session, feed_id: str, *, name: str, actor: str) -> None:
@@ -29,7 +30,7 @@ def withdraw_feed(session: Session, feed_id: str, *, name: str, actor: str) -> N
     # Read without locks, decided by the compare-and-set: an item that got a node meanwhile did not move.
     if moved < len(rows):
         raise Conflict("feed_busy", name=name)
-    _cancel_deliveries(session, _waiting_deliveries(session, Delivery.feed_id == feed_id), change)
+    _end_deliveries(session, Delivery.feed_id == feed_id, actor, "its feed was deleted")
     for run_id in sorted({row.run_id for row in rows}):
         transitions.close_run_if_ended(session, run_id, actor)
 
@@ -49,8 +50,7 @@ def withdraw_task(session: Session, task_id: str, *, actor: str) -> None:
             transitions.move(
                 session, WorkItem, part, Change(OPEN_ITEM, "cancelled", actor, reason), ended_at=now()
             )
-    change = Change(("waiting",), "cancelled", actor, reason)
-    _cancel_deliveries(session, _waiting_deliveries(session, Delivery.task_id == task_id), change)
+    _end_deliveries(session, Delivery.task_id == task_id, actor, reason)
 
 
 def _cancel_allocations(session: Session, task_id: str, actor: str, reason: str) -> None:
@@ -65,3 +65,17 @@ def _cancel_allocations(session: Session, task_id: str, actor: str, reason: str)
         .values(cancel_requested=True, updated_at=now()),
         execution_options={"synchronize_session": False},
     )
+
+
+def _end_deliveries(session: Session, of: ColumnElement[bool], actor: str, reason: str) -> None:
+    """Nothing is sent any more; what is being sent right now ends with its receipt, or stays unconfirmed."""
+    ids = _ids(session, Delivery, of, Delivery.state.in_(OPEN_DELIVERY))
+    for part in chunked(ids):
+        change = Change(OPEN_DELIVERY, "cancelled", actor, reason)
+        transitions.move(session, Delivery, part, change, ~Delivery.in_flight, ended_at=now())
+        sending = Change(("assigned",), "unconfirmed", actor, f"{reason} while it was being sent")
+        transitions.move(session, Delivery, part, sending, Delivery.in_flight.is_(True), ended_at=now())
+
+
+def _ids(session: Session, table: Noun, *where: ColumnElement[bool]) -> Sequence[str]:
+    return session.scalars(select(table.id).where(*where).order_by(table.id)).all()
