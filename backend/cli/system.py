@@ -1,0 +1,211 @@
+"""The running system of one data directory: which parts it has, in which order they start and stop."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from backend.bootstrap import ensure_secret_key
+from backend.cli import embedded_redis
+from backend.cli.embedded_redis import EmbeddedRedis
+from backend.cli.language import say
+from backend.cli.opening import reachable_engine, redis_address
+from backend.cli.output import result
+from backend.cli.parts import Recipe
+from backend.cli.starting import ANY_ADDRESS, url_of
+from backend.cli.supervision import StopRequested, Supervisor
+from backend.dispatch.broker import connect
+from backend.domain.errors import ConfigurationError, InvalidInput
+from backend.domain.identifiers import new_id
+from backend.store.migrate import upgrade
+from backend.store.nodes import ensure_attached
+from backend.store.passwords import hash_password
+from backend.store.session import read, transact
+from backend.store.users import create_user, list_users
+from config import ROOT, Settings
+
+APP = "backend.api.app:create_app_from_environment()"
+WORKERS_STAGE, PARENT_STAGE, REDIS_STAGE = 0, 1, 2
+REDIS_START_SECONDS = 30.0  # an append-only file may have to be read first
+STILL_STARTING_SECONDS = 20.0
+ADMIN_PASSWORD = "CASCADE_ADMIN_PASSWORD"  # noqa: S105  (the variable's name)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many attached nodes, worker processes for each, and items that a node may hold at once."""
+
+    nodes: int
+    workers: int
+    capacity: int
+
+
+def stop_limits(stop_seconds: float) -> tuple[float, float, float]:
+    """When workers and beat, the parent's HTTP server, and Redis are killed, in seconds from the stop's begin.
+
+    With the default of 8 s everything is over within 10 s.
+    """
+    return (stop_seconds + 0.3, stop_seconds + 1.1, stop_seconds + 1.7)
+
+
+def environment_of(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the parts are told; secrets travel here and never on a command line."""
+    told = {name: value for name, value in environ.items() if name != ADMIN_PASSWORD}
+    if settings.config_file is not None:
+        told["CASCADE_CONFIG"] = str(settings.config_file)
+    return told | {
+        "CASCADE_DATA_DIR": str(settings.data_dir),
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "CASCADE_HOST": settings.host,
+        "CASCADE_PORT": str(settings.port),
+        "LOG_LEVEL": settings.log_level,
+        "PYTHONSAFEPATH": "1",
+    }
+
+
+def recipes(settings: Settings, size: Size, environ: Mapping[str, str]) -> list[Recipe]:
+    """Every part but Redis, in the order of their start."""
+    environment = environment_of(settings, environ)
+    script = ["/bin/sh", str(ROOT / "start_workers.sh"), "--workers", str(size.workers)]
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), APP]
+    commands = {
+        "parent": (gunicorn, PARENT_STAGE),
+        "beat": ([sys.executable, "-m", "backend.dispatch.beat"], WORKERS_STAGE),
+        "workers": (script, WORKERS_STAGE),
+    }
+    for name in node_names(size.nodes):
+        commands[name] = ([*script, "--node", name], WORKERS_STAGE)
+    return [Recipe(name, command, environment, stage, ROOT) for name, (command, stage) in commands.items()]
+
+
+def node_names(count: int) -> list[str]:
+    """`node-1` … `node-N`."""
+    return [f"node-{number}" for number in range(1, count + 1)]
+
+
+class System:
+    """Starts the parts, waits until they serve, and keeps them running until a signal comes."""
+
+    def __init__(self, settings: Settings, size: Size) -> None:
+        self._settings, self._size = settings, size
+        self._supervisor = Supervisor()
+        self._embedded: EmbeddedRedis | None = None
+
+    def run(self) -> None:
+        """Returns after a clean stop. Raises `ConfigurationError` when it can't start."""
+        with self._supervisor.listening_to_signals():
+            try:
+                self._start()
+                self._supervisor.run()
+            except StopRequested:
+                log.debug("asked to stop while starting")
+            finally:
+                self._supervisor.stop(stop_limits(self._settings.stop_seconds))
+                if self._embedded is not None:
+                    self._embedded.cleaned_up()
+
+    def _start(self) -> None:
+        self._settings = replace(self._settings, redis_url=self._provide_redis())
+        self._settings = ensure_secret_key(self._settings)
+        engine = reachable_engine(self._settings)
+        try:
+            upgrade(engine)
+            create_first_user(engine, os.environ.get(ADMIN_PASSWORD, ""))
+            transact(engine, self._ensure_nodes)
+        finally:
+            engine.dispose()
+        for recipe in recipes(self._settings, self._size, os.environ):
+            self._supervisor.start(recipe)
+        while not self._supervisor.wait_until(self._is_ready, STILL_STARTING_SECONDS, every=0.25):
+            log.warning("not ready yet: %s", readiness(self._settings)[1])
+        result(say("ready", url=url_of(self._settings.host, self._settings.port)))
+
+    def _provide_redis(self) -> str:
+        settings = self._settings
+        if not embedded_redis.is_embedded(settings.data_dir, settings.redis_url):
+            check_redis(settings.redis_url)
+            return settings.redis_url
+        embedded_redis.end_leftover(settings.data_dir)
+        server = self._embedded = embedded_redis.prepare(settings.data_dir, settings.log_level)
+        self._supervisor.start(server.recipe(os.environ, REDIS_STAGE))
+        self._supervisor.wait_until(
+            lambda: server.answers() or self._supervisor.failures("redis") > 0, REDIS_START_SECONDS
+        )
+        if not server.answers():
+            detail = server.words[-1] if server.words else "it said nothing"
+            raise ConfigurationError("redis_failed", detail=detail, folder=server.folder)
+        return server.url
+
+    def _ensure_nodes(self, session: Session) -> None:
+        for name in node_names(self._size.nodes):
+            ensure_attached(session, name, self._size.capacity)
+
+    def _is_ready(self) -> bool:
+        return readiness(self._settings)[0]
+
+
+def create_first_user(engine: Engine, given_password: str) -> None:
+    """User `admin` when there is nobody yet; a generated password is shown on the terminal, here and never again."""
+    if read(engine, list_users):
+        return
+    password = given_password or secrets.token_urlsafe(15)
+    try:
+        hashed, user_id = hash_password(password), new_id()
+    except InvalidInput as error:
+        detail = "; ".join(map(str, error.fields.values())) or str(error)
+        raise ConfigurationError("bad_admin_password", detail=detail) from error
+    transact(
+        engine,
+        lambda session: create_user(
+            session, user_id=user_id, name="admin", password_hash=hashed, role="admin"
+        ),
+    )
+    result(say("admin_made_given") if given_password else say("admin_made", password=password))
+
+
+def check_redis(url: str) -> None:
+    """Raise `ConfigurationError`, without the password, when somebody else's Redis does not serve us."""
+    try:
+        address = redis_address(url)
+    except ValueError as error:
+        raise ConfigurationError("bad_setting", name="REDIS_URL", detail=str(error)) from None
+    try:
+        with connect(url, retries=1) as client:
+            client.ping()
+    except RedisError as error:
+        raise ConfigurationError("redis_silent", address=address, detail=str(error)) from error
+
+
+def readiness(settings: Settings) -> tuple[bool, str]:
+    """Whether /readyz answers 200, and else what it says."""
+    host = ANY_ADDRESS.get(settings.host, settings.host)
+    connection = http.client.HTTPConnection(host, settings.port, timeout=3)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        body = answer.read(65536)
+    except (OSError, http.client.HTTPException) as error:
+        return False, f"no answer ({error})"
+    finally:
+        connection.close()
+    return answer.status == http.HTTPStatus.OK, _message(body)
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body[:200].decode(errors="replace")

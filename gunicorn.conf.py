@@ -1,0 +1,43 @@
+"""The parent's HTTP processes, read from the settings by `gunicorn -c gunicorn.conf.py`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from gunicorn.glogging import Logger
+
+from backend.bootstrap import configure_logging, load_settings
+
+settings = load_settings()
+configure_logging(settings, "parent")
+
+
+class PartLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Sends gunicorn's own lines the way of all others, so that they say which part speaks."""
+
+    def setup(self, cfg: Any) -> None:
+        """See gunicorn: called at start and after a reload."""
+        super().setup(cfg)
+        for log in (self.error_log, self.access_log):
+            log.handlers.clear()
+            log.propagate = True
+            log.setLevel(logging.NOTSET)
+
+
+host = f"[{settings.host}]" if ":" in settings.host else settings.host
+bind = f"{host}:{settings.port}"
+workers = settings.gunicorn_workers
+worker_class = "gthread"
+threads = settings.gunicorn_threads
+# The app is built once, before the fork; it opens no connection before its first request.
+preload_app = True
+timeout = 60
+graceful_timeout = max(1, int(settings.stop_seconds) - 1)
+keepalive = 5
+logger_class = PartLogger
+loglevel = settings.log_level.lower()
+accesslog = None
+# A thread in the master would be lost in every fork, and nothing uses this socket.
+control_socket_disable = True
+proc_name = "cascade-parent"
