@@ -266,7 +266,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "The address can't be fetched: it must be a complete http:// or https:// URL.",
         "无法访问该地址：必须是完整的 http:// 或 https:// 网址。",
     ),
-    "bad_request": (
+    "unsendable_request": (
         "The request to {host} can't be sent as it is; check its headers for line breaks and other control characters.",
         "发往 {host} 的请求无法发送；请检查请求头中是否有换行或其他控制字符。",
     ),
@@ -310,6 +310,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "not_a_feed": (
         "{host} sent no feed but {found}; enter the feed's own address (RSS, Atom or JSON Feed).",
         "{host} 返回的不是订阅源，而是{found}；请填写订阅源本身的地址（RSS、Atom 或 JSON Feed）。",
+    ),
+    "truncated_feed": (
+        "The feed of {host} breaks off before its first article ends; it is probably broken on its side.",
+        "{host} 的订阅源在第一篇文章结束之前就中断了；可能是对方出了问题。",
     ),
     "empty_answer": (
         "{host} sent an empty answer; the feed may be broken on its side.",

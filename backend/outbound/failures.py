@@ -37,7 +37,7 @@ def translate(error: BaseException, host: str, exchange: Exchange) -> WorkError:
         return WorkError("tls_failed", host=host, detail=_tls_words(causes))
     if _is_any(causes, (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException)):
         return WorkError("connect_failed", host=host, detail=_words(causes))
-    return WorkError("bad_request", permanent=True, host=host)
+    return WorkError("unsendable_request", permanent=True, host=host)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

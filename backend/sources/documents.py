@@ -143,13 +143,16 @@ _LAST_ENTRY = re.compile(r"(?s).*</(?:\w+:)?(?:item|entry)\s*>", re.IGNORECASE)
 _CLOSERS = {"rss": "</channel></rss>", "feed": "</feed>", "rdf": "</rdf:RDF>"}
 
 
+def broke_off(text: str) -> bool:
+    """Whether the feed's last element never closes."""
+    root = root_name(text)
+    return root in _CLOSERS and not re.search(rf"(?i)</(?:rdf:)?{root}\s*>", text[-_HEAD:])
+
+
 def _closed_after_the_last_entry(text: str) -> str:
     """A document that broke off ends after its last whole entry: half an entry would be stored under a wrong key."""
-    root = root_name(text)
-    if root not in _CLOSERS or re.search(rf"(?i)</(?:rdf:)?{root}\s*>\s*(?:<!--.*?-->\s*)*$", text[-400:]):
-        return text
-    whole = _LAST_ENTRY.match(text)
-    return whole.group() + _CLOSERS[root] if whole else text
+    whole = _LAST_ENTRY.match(text) if broke_off(text) else None
+    return whole.group() + _CLOSERS[root_name(text)] if whole else text
 
 
 REPAIRS: tuple[Callable[[str], str], ...] = (

@@ -15,7 +15,7 @@ from backend.domain.errors import WorkError
 from backend.domain.orders import ArticleDraft
 from backend.sources.articles import MAX_TITLE, drafts
 from backend.sources.charset import decode
-from backend.sources.documents import Format, repaired, root_name, route, strict_tree
+from backend.sources.documents import Format, broke_off, repaired, root_name, route, strict_tree
 from backend.sources.exact import read_tree
 from backend.sources.jsonfeed import read_json_feed
 from backend.sources.plaintext import plain
@@ -32,7 +32,7 @@ class ParsedFeed:
 
 
 def parse_feed(body: bytes, content_type: str, url: str, now: datetime) -> ParsedFeed:
-    """The feed in an answer's body. Raises `WorkError`: empty_answer, not_a_feed."""
+    """The feed in an answer's body. Raises `WorkError`: empty_answer, not_a_feed, truncated_feed."""
     text = decode(body, content_type)
     feed = read_text(text, url)
     if feed is None:
@@ -41,7 +41,7 @@ def parse_feed(body: bytes, content_type: str, url: str, now: datetime) -> Parse
 
 
 def read_text(text: str, url: str) -> RawFeed | None:
-    """The feed in the text, by the reader that its beginning asks for; `None` when there is none."""
+    """The feed in the text, by the reader that its beginning asks for; `None` when there is none. Raises `WorkError` (truncated_feed)."""
     match route(text):
         case Format.JSON:
             return read_json_feed(text, url)
@@ -57,7 +57,11 @@ def _read_xml(text: str, url: str) -> RawFeed | None:
         return read_tree(tree, url)
     text = repaired(text)
     tree = strict_tree(text)
-    return read_tolerantly(text, url) if tree is None else read_tree(tree, url)
+    if tree is not None:
+        return read_tree(tree, url)
+    if broke_off(text):
+        raise WorkError("truncated_feed", host=urlsplit(url).hostname or "")
+    return read_tolerantly(text, url)
 
 
 def _refusal(text: str, url: str) -> WorkError:
