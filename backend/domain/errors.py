@@ -127,9 +127,9 @@ class WorkError(CascadeError):
         self.ambiguous = ambiguous
         self.retry_after = retry_after
         self.detail = detail[:500]
-        super().__init__(code, **params)
+        super().__init__(code, detail=self.detail, **params)
 
     def sentence(self, language: str = "en") -> str:
-        """The sentence for people, with the other side's own words behind it."""
+        """The sentence for people, with the other side's own words in their place or behind it."""
         sentence = super().sentence(language)
-        return f"{sentence} ({self.detail})" if self.detail else sentence
+        return sentence if self.detail in sentence else f"{sentence} ({self.detail})"
