@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 
 import config
 from backend.dispatch.broker import connect
+from backend.dispatch.pump import Limits
 from backend.domain.errors import ConfigurationError
 from backend.store.cipher import Cipher
 from backend.store.session import create_engine_for
@@ -35,7 +36,9 @@ def load_settings(*, data_dir: Path | None = None, config_file: Path | None = No
     try:
         return config.load(data_dir=data_dir, config_file=config_file)
     except config.SettingError as error:
-        raise ConfigurationError("bad_setting", name=f"{error.name} ({error.place})", detail=error.detail) from error
+        raise ConfigurationError(
+            "bad_setting", name=f"{error.name} ({error.place})", detail=error.detail
+        ) from error
 
 
 def configure_logging(settings: Settings, part: str) -> None:
@@ -81,6 +84,11 @@ def build_cipher(settings: Settings) -> Cipher:
     return Cipher(settings.secret_key)
 
 
+def build_limits(settings: Settings) -> Limits:
+    """What the pump must know of the settings."""
+    return Limits(work_seconds=max(settings.update_seconds, settings.deliver_seconds))
+
+
 def load_plugins(group: str) -> dict[str, Any]:
     """Plug-ins of an entry point group by name; one that can't be loaded is named in the log and left out."""
     found: dict[str, Any] = {}
@@ -89,5 +97,7 @@ def load_plugins(group: str) -> dict[str, Any]:
             found[entry.name] = entry.load()()
         except Exception:
             # Somebody else's code may fail in any way at import; the rest must go on working.
-            log.exception("the plug-in %s (%s) of %s can't be loaded and is left out", entry.name, entry.value, group)
+            log.exception(
+                "the plug-in %s (%s) of %s can't be loaded and is left out", entry.name, entry.value, group
+            )
     return found

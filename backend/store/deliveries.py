@@ -133,6 +133,31 @@ def freeze(session: Session, outcome: Outcome, messages: Mapping[str, FrozenMess
     return standing
 
 
+def take_over(session: Session, allocation_id: str, policy: DeliveryPolicy) -> None:
+    """Before sending starts: what an earlier worker was sending when it died is repeated only where that is harmless."""
+    rows = session.execute(
+        select(Delivery.id, Delivery.receiver_kind)
+        .where(Delivery.allocation_id == allocation_id, Delivery.state == "assigned", Delivery.in_flight)
+        .order_by(Delivery.id)
+        .with_for_update()
+    ).all()
+    doubtful = [row.id for row in rows if not policy.repeatable(row.receiver_kind)]
+    message = "its worker died while sending; nobody knows whether the message arrived"
+    change = Change(("assigned",), "unconfirmed", WORKER, message)
+    transitions.move(
+        session,
+        Delivery,
+        doubtful,
+        change,
+        in_flight=False,
+        error_code="answer_lost",
+        error_message=message,
+        ended_at=now(),
+    )
+    again = [row.id for row in rows if policy.repeatable(row.receiver_kind)]
+    session.execute(update(Delivery).where(Delivery.id.in_(again)).values(in_flight=False))
+
+
 def apply_receipts(session: Session, outcome: Outcome, policy: DeliveryPolicy) -> Standing:
     """Record receipts. An acknowledgement counts whenever it comes; a failure only while the execution stands."""
     standing = settlement.standing_of(session, outcome.allocation_id, outcome.attempt, outcome.execution)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.domain.identifiers import new_id
@@ -86,4 +86,9 @@ def _placed(row: Mapping[str, Any]) -> Placed:
 
 def _tasks_of(session: Session, run_ids: set[str]) -> dict[str, str]:
     query = select(Run.id, Run.task_id).where(Run.id.in_(run_ids))
-    return {run_id: task_id for run_id, task_id in session.execute(query)}
+    return {row.id: row.task_id for row in session.execute(query)}
+
+
+def count_waiting(session: Session) -> int:
+    """How many items wait, for a node or for their next attempt."""
+    return session.scalar(select(func.count()).where(WorkItem.state == "waiting")) or 0

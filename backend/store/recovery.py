@@ -84,11 +84,11 @@ def expired_leases(session: Session) -> list[Expired]:
     return [Expired(*row) for row in session.execute(query)]
 
 
-def recover(session: Session, expired: Expired) -> bool:
+def recover(session: Session, expired: Expired, delivery_attempts: int) -> bool:
     """Recover one allocation whose lease is still over; False when somebody was faster or its worker came back."""
     if expired.kind == "update":
         return _recover_update(session, expired)
-    return _recover_deliver(session, expired)
+    return _recover_deliver(session, expired, delivery_attempts)
 
 
 def _still_expired(expired: Expired) -> tuple[Any, ...]:
@@ -148,7 +148,7 @@ def _halve(session: Session, ids: Sequence[str]) -> None:
     transitions.move(session, WorkItem, ids, change, batch_limit=limit, node_id=None, allocation_id=None)
 
 
-def _recover_deliver(session: Session, expired: Expired) -> bool:
+def _recover_deliver(session: Session, expired: Expired, delivery_attempts: int) -> bool:
     spent = expired.attempt >= DELIVER_ATTEMPTS
     target = "failed" if spent else "pending"
     moved = transitions.move(
@@ -164,14 +164,24 @@ def _recover_deliver(session: Session, expired: Expired) -> bool:
         **({"error_code": "lost", "ended_at": now()} if spent else {}),
     )
     if moved and spent:
-        ids = session.scalars(
-            select(Delivery.id)
-            .where(Delivery.allocation_id == expired.allocation_id, Delivery.state == "assigned")
-            .order_by(Delivery.id)
-        ).all()
-        change = Change(("assigned",), "waiting", SWEEPER, "the worker of its batch died")
-        transitions.move(session, Delivery, ids, change, allocation_id=None)
+        _release_deliveries(session, expired.allocation_id, delivery_attempts)
     return bool(moved)
+
+
+def _release_deliveries(session: Session, allocation_id: str, delivery_attempts: int) -> None:
+    rows = session.execute(
+        select(Delivery.id, Delivery.attempts)
+        .where(Delivery.allocation_id == allocation_id, Delivery.state == "assigned")
+        .order_by(Delivery.id)
+        .with_for_update()
+    ).all()
+    spent = [row.id for row in rows if row.attempts >= delivery_attempts]
+    message = f"worker died while sending, {delivery_attempts} attempts are spent"
+    change = Change(("assigned",), "failed", SWEEPER, message)
+    transitions.move(session, Delivery, spent, change, error_code="worker_died", error_message=message, ended_at=now())
+    rest = [row.id for row in rows if row.attempts < delivery_attempts]
+    change = Change(("assigned",), "waiting", SWEEPER, "the worker of its batch died")
+    transitions.move(session, Delivery, rest, change, allocation_id=None)
 
 
 def release_due(session: Session) -> int:

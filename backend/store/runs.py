@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from backend.domain.errors import NotFound
 from backend.domain.identifiers import new_id
 from backend.store import transitions
-from backend.store.columns import now
 from backend.store.tables import Delivery, Feed, MessageTask, MessageTaskFeed, Run, WorkItem
 from backend.store.transitions import Change
 
@@ -167,7 +166,7 @@ def progress(session: Session, run_id: str) -> RunProgress:
         task_name=run.task_name,
         state=run.state,
         items=items,
-        deliveries={state: count for state, count in session.execute(by_state)},
+        deliveries={str(row[0]): int(row[1]) for row in session.execute(by_state)},
         article_count=articles,
         new_article_count=fresh,
         created_at=run.created_at,

@@ -30,7 +30,7 @@ def withdraw_feed(session: Session, feed_id: str, *, name: str, actor: str) -> N
     # Read without locks, decided by the compare-and-set: an item that got a node meanwhile did not move.
     if moved < len(rows):
         raise Conflict("feed_busy", name=name)
-    _end_deliveries(session, Delivery.feed_id == feed_id, actor, "its feed was deleted")
+    end_deliveries(session, Delivery.feed_id == feed_id, actor, "its feed was deleted")
     for run_id in sorted({row.run_id for row in rows}):
         transitions.close_run_if_ended(session, run_id, actor)
 
@@ -50,7 +50,7 @@ def withdraw_task(session: Session, task_id: str, *, actor: str) -> None:
             transitions.move(
                 session, WorkItem, part, Change(OPEN_ITEM, "cancelled", actor, reason), ended_at=now()
             )
-    _end_deliveries(session, Delivery.task_id == task_id, actor, reason)
+    end_deliveries(session, Delivery.task_id == task_id, actor, reason)
 
 
 def _cancel_allocations(session: Session, task_id: str, actor: str, reason: str) -> None:
@@ -67,7 +67,7 @@ def _cancel_allocations(session: Session, task_id: str, actor: str, reason: str)
     )
 
 
-def _end_deliveries(session: Session, of: ColumnElement[bool], actor: str, reason: str) -> None:
+def end_deliveries(session: Session, of: ColumnElement[bool], actor: str, reason: str) -> None:
     """Nothing is sent any more; what is being sent right now ends with its receipt, or stays unconfirmed."""
     ids = _ids(session, Delivery, of, Delivery.state.in_(OPEN_DELIVERY))
     for part in chunked(ids):

@@ -1,0 +1,173 @@
+"""The beat process: pumps when woken or each second, stamps the pulse, and runs the repairs on timers.
+
+Any number of copies may run. `python -m backend.dispatch.beat`
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from backend import bootstrap
+from backend.dispatch import queues, repairs
+from backend.dispatch.pump import Limits, pump
+from backend.domain.errors import CascadeError, Unavailable
+from backend.domain.identifiers import new_id
+from backend.store import nodes, recovery
+from backend.store.migrate import require_current
+from backend.store.session import transact
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from sqlalchemy import Engine
+
+    from config import Settings
+
+log = logging.getLogger(__name__)
+
+TIMER_SECONDS = 1.0
+PULSE_SECONDS = 5.0
+REPAIR_SECONDS = 5.0
+LOST_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class Timer:
+    """Says when something is due again, by the monotonic clock."""
+
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+    last: float = float("-inf")
+
+    def due(self) -> bool:
+        """Whether the time has come; counts from now on when it has."""
+        if self.clock() - self.last < self.seconds:
+            return False
+        self.last = self.clock()
+        return True
+
+
+@dataclass(slots=True)
+class Beat:
+    """One beat. `tick` never raises for a database or Redis that is away: the next tick tries again."""
+
+    engine: Engine
+    redis: Redis
+    limits: Limits
+    lease_seconds: float
+    delivery_attempts: int
+    instance: str = field(default_factory=new_id)
+    finder: repairs.LostFinder = field(default_factory=repairs.LostFinder)
+    pulse: Timer = field(default_factory=lambda: Timer(PULSE_SECONDS))
+    repair: Timer = field(default_factory=lambda: Timer(REPAIR_SECONDS))
+    lost: Timer = field(default_factory=lambda: Timer(LOST_SECONDS))
+    away: set[str] = field(default_factory=set)
+
+    def tick(self) -> None:
+        """Stamp, repair and pump once, as far as each is due."""
+        try:
+            if self.pulse.due():
+                self._stamp()
+            repairs.release_due(self.engine)
+            if self.repair.due():
+                self._repair()
+            pump(self.engine, self.redis, self.limits)
+            self._answered("database")
+        except Unavailable as error:
+            self._silent("database", error)
+        self._find_lost()
+
+    def _stamp(self) -> None:
+        transact(
+            self.engine, lambda session: recovery.stamp_pulse(session, self.instance, self.lease_seconds)
+        )
+
+    def _repair(self) -> None:
+        repairs.recover_expired(self.engine, self.delivery_attempts)
+        repairs.replan_gone(self.engine)
+        repairs.continue_expansions(self.engine)
+        repairs.close_runs(self.engine)
+
+    def _find_lost(self) -> None:
+        if not self.lost.due():
+            return
+        try:
+            self.finder.repair(self.engine, self.redis, self.limits.work_seconds)
+            self._answered("redis")
+        except (RedisError, Unavailable) as error:
+            self._silent("redis", error)
+
+    def wait(self, seconds: float) -> None:
+        """Until a wake-up or the timer; without Redis the timer alone decides."""
+        try:
+            queues.wait_for_wake(self.redis, seconds)
+        except RedisError as error:
+            self._silent("redis", error)
+            time.sleep(seconds)
+
+    def farewell(self) -> None:
+        """Say that this beat stops."""
+        try:
+            transact(self.engine, lambda session: recovery.forget_beat(session, self.instance), attempts=1)
+        except Unavailable:
+            log.info("the database is away; this beat is forgotten by its age instead")
+
+    def _silent(self, part: str, error: Exception) -> None:
+        if part not in self.away:
+            log.error("%s does not answer (%s); trying again each second", part, error)
+        self.away.add(part)
+
+    def _answered(self, part: str) -> None:
+        if part in self.away:
+            log.warning("%s answers again", part)
+        self.away.discard(part)
+
+
+def build(settings: Settings) -> Beat:
+    """A beat over the settings' database and Redis."""
+    return Beat(
+        engine=bootstrap.build_engine(settings, pooled=True),
+        redis=bootstrap.build_redis(settings),
+        limits=bootstrap.build_limits(settings),
+        lease_seconds=settings.lease_seconds,
+        delivery_attempts=settings.delivery_attempts,
+    )
+
+
+def serve(beat: Beat, stop: threading.Event) -> None:
+    """Tick until told to stop."""
+    transact(beat.engine, nodes.ensure_parent)
+    log.info("beat %s started", beat.instance)
+    while not stop.is_set():
+        beat.tick()
+        beat.wait(TIMER_SECONDS)
+    beat.farewell()
+
+
+def main() -> int:
+    """Run a beat process until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = bootstrap.load_settings()
+        bootstrap.configure_logging(settings, "beat")
+        beat = build(settings)
+        require_current(beat.engine)
+        serve(beat, stop)
+    except CascadeError as error:
+        log.error("%s", error)  # noqa: TRY400
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

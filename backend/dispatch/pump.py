@@ -1,0 +1,98 @@
+"""The pump: read what waits, plan, commit, enqueue. It runs in the beats and inside dispatch-task only."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from backend.dispatch.queues import DEFAULT_QUEUE, enqueue_many, node_queue
+from backend.domain.admission import WINDOW_SECONDS, admit
+from backend.domain.planner import batch_size, batches, plan
+from backend.store import deliveries, nodes, planning
+from backend.store.session import read, transact
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+    from backend.store.planning import Placed
+
+log = logging.getLogger(__name__)
+
+ITEMS_PER_TRANSACTION = 2000
+DELIVERIES_PER_BATCH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the pump must know of the settings: the longest own limit of any work, in seconds."""
+
+    work_seconds: float
+
+
+def pump(engine: Engine, redis: Redis | None, limits: Limits) -> int:
+    """Place everything that has room; how many allocations were made. Cheap when there is nothing to do."""
+    made = 0
+    for has_work, place in ((_has_items, _place_items), (_has_deliveries, _place_deliveries)):
+        while read(engine, has_work):
+            placed = transact(engine, place)
+            made += len(placed)
+            _enqueue(redis, placed, limits)
+            if not placed:
+                break
+    return made
+
+
+def _enqueue(redis: Redis | None, placed: list[Placed], limits: Limits) -> None:
+    if redis is None or not placed:
+        return
+    try:
+        enqueue_many(redis, placed, limits.work_seconds)
+    except RedisError as error:
+        # Committed work is not lost: the sweeper enqueues what Redis does not know.
+        log.warning(
+            "Redis did not take %d allocations (%s); they are enqueued again",
+            len(placed),
+            type(error).__name__,
+        )
+
+
+def _has_items(session: Session) -> bool:
+    return bool(planning.waiting_items(session, 1))
+
+
+def _place_items(session: Session) -> list[Placed]:
+    planning.take_pump_lock(session)
+    known = nodes.facts(session)
+    loads = nodes.loads(known, "update")
+    room = sum(max(0, load.max_capacity - load.in_flight) for load in loads)
+    if room == 0:
+        return []
+    items = planning.waiting_items(session, min(ITEMS_PER_TRANSACTION, room))
+    sizes = {load.node_id: batch_size(load.max_capacity) for load in loads}
+    queues = {one.id: node_queue(one.slug) for one in known}
+    return planning.place_items(session, batches(plan(items, loads), sizes), queues)
+
+
+def _has_deliveries(session: Session) -> bool:
+    return bool(deliveries.waiting(session, 1))
+
+
+def _place_deliveries(session: Session) -> list[Placed]:
+    planning.take_pump_lock(session)
+    parent = nodes.ensure_parent(session)
+    room = parent.max_capacity - deliveries.assigned_count(session)
+    if room <= 0:
+        return []
+    waiting = deliveries.waiting(session, ITEMS_PER_TRANSACTION)
+    recent = deliveries.recent_attempts(session, sorted({one.receiver for one in waiting}), WINDOW_SECONDS)
+    admitted = admit(waiting, recent, room)
+    groups = [
+        admitted[start : start + DELIVERIES_PER_BATCH]
+        for start in range(0, len(admitted), DELIVERIES_PER_BATCH)
+    ]
+    return planning.place_deliveries(session, groups, parent.id, DEFAULT_QUEUE)

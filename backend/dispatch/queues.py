@@ -1,0 +1,129 @@
+"""Queue names, the refusal of wildcards, enqueueing, and wake-ups for the beats.
+
+With `backend.workers.worker` this is the only module that imports rq.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from backend.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+log = logging.getLogger(__name__)
+
+DEFAULT_QUEUE = "default"
+JOB_FUNCTION = "backend.workers.run.run"
+# A wake-up begins work for at most a minute, then what it began may use its whole limit, then 30 s to settle.
+WAKE_UP_SECONDS = 60.0
+SETTLE_SECONDS = 30.0
+RESULT_SECONDS = 60
+FAILURE_SECONDS = 86400
+WAKE_KEY = "cascade:wake"
+NAME = re.compile(r"^(default|node:[a-z0-9]([a-z0-9-]*[a-z0-9])?(:publish)?)$")
+WILDCARD = re.compile(r"[*?\[\]]")
+
+
+def node_queue(slug: str) -> str:
+    """The queue of a node's update work."""
+    return f"node:{slug}"
+
+
+def check_queue_name(name: str, existing: Sequence[str]) -> str:
+    """The name, if workers may serve it. Raises `InvalidInput` for wildcards and for names that nothing enqueues to."""
+    if WILDCARD.search(name):
+        raise InvalidInput("wildcard_queue", name=name, example=" ".join(existing) or DEFAULT_QUEUE)
+    if name in existing:
+        return name
+    if NAME.match(name) or ":" in name:
+        raise InvalidInput("unknown_queue", name=name, existing=", ".join(existing))
+    raise InvalidInput(
+        "unknown_queue" if name.isidentifier() else "bad_queue_name", name=name, existing=", ".join(existing)
+    )
+
+
+def existing_queues(slugs: Iterable[str]) -> list[str]:
+    """Every queue that something enqueues to: `default` and one for each attached node."""
+    return [DEFAULT_QUEUE, *(node_queue(slug) for slug in slugs)]
+
+
+def job_id(allocation_id: str, attempt: int) -> str:
+    """The deterministic id of an attempt's job, so that duplicates are easy to see and remove."""
+    return f"{allocation_id}-{attempt}"
+
+
+def queue(redis: Redis, name: str) -> Queue:
+    """The RQ queue of that name; arguments travel as JSON."""
+    return Queue(name, connection=redis, serializer=JSONSerializer)
+
+
+def enqueue_many(redis: Redis, placed: Iterable[Any], work_seconds: float) -> int:
+    """Enqueue allocations (objects with queue, allocation_id, attempt, kind) after their commit; how many.
+
+    `work_seconds` is the longest own limit of the work. Raises `RedisError`; the sweeper repairs what was missed.
+    """
+    by_queue: dict[str, list[Any]] = {}
+    for one in placed:
+        by_queue.setdefault(one.queue, []).append(one)
+    timeout = int(WAKE_UP_SECONDS + work_seconds + SETTLE_SECONDS)
+    for name, group in by_queue.items():
+        queue(redis, name).enqueue_many([_job(one, timeout) for one in group])
+    return sum(len(group) for group in by_queue.values())
+
+
+def _job(one: Any, timeout: int) -> Any:
+    return Queue.prepare_data(
+        JOB_FUNCTION,
+        args=(one.allocation_id, one.attempt),
+        job_id=job_id(one.allocation_id, one.attempt),
+        timeout=timeout,
+        result_ttl=RESULT_SECONDS,
+        failure_ttl=FAILURE_SECONDS,
+        description=f"{one.kind} {one.allocation_id}",
+    )
+
+
+def waiting_jobs(redis: Redis, name: str) -> list[str]:
+    """The ids in the queue's list itself, oldest first."""
+    found: list[Any] = redis.lrange(queue(redis, name).key, 0, -1)
+    return [raw.decode() if isinstance(raw, bytes) else str(raw) for raw in found]
+
+
+def length(redis: Redis, name: str) -> int:
+    """How many jobs wait in the queue."""
+    return int(redis.llen(queue(redis, name).key))
+
+
+def withdraw(redis: Redis, name: str, allocation_id: str, attempt: int) -> None:
+    """Take an attempt's wake-up out of the queue, because its work was begun without it."""
+    key = job_id(allocation_id, attempt)
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.lrem(queue(redis, name).key, 1, key)
+    pipeline.execute()
+
+
+def wake(redis: Redis | None) -> None:
+    """Tell a beat that there is something to plan; a lost wake-up costs a second."""
+    if redis is None:
+        return
+    try:
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.lpush(WAKE_KEY, "1")
+        pipeline.ltrim(WAKE_KEY, 0, 0)
+        pipeline.execute()
+    except RedisError as error:
+        log.debug("the wake-up could not be sent: %s", type(error).__name__)
+
+
+def wait_for_wake(redis: Redis, seconds: float) -> bool:
+    """Wait until something woke the beats, or so many seconds."""
+    return redis.blpop([WAKE_KEY], timeout=seconds) is not None

@@ -1,0 +1,188 @@
+"""Message tasks: saved jobs. What could open somebody's receiver is stored encrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from backend.domain.errors import CascadeError, Conflict, InvalidInput, NotFound
+from backend.domain.message_tasks import ALL_FEEDS, CheckedTask, TaskContent
+from backend.store.cipher import Cipher
+from backend.store.columns import now
+from backend.store.feeds import missing_feeds
+from backend.store.inserting import chunked
+from backend.store.tables import Delivery, MessageTask, MessageTaskFeed
+from backend.store.withdrawing import end_deliveries, withdraw_task
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A message task, its secrets in clear: mask them for whoever may not see them."""
+
+    id: str
+    content: TaskContent
+    receiver_kind: str
+    baseline_at: datetime
+    created_at: datetime
+
+
+def create_task(session: Session, cipher: Cipher, task_id: str, task: CheckedTask) -> TaskView:
+    """Add the task; `task_id` is drawn before the transaction. Raises `InvalidInput` for feeds that do not exist.
+
+    Its baseline is now, so that articles which are there already are not delivered.
+    """
+    if session.get(MessageTask, task_id) is None:
+        _check_feeds(session, task.content)
+        session.execute(insert(MessageTask).values(id=task_id, **_columns(cipher, task)))
+        _add_feeds(session, task_id, _named(task.content))
+    return get_task(session, cipher, task_id)
+
+
+def get_task(session: Session, cipher: Cipher, task_id: str) -> TaskView:
+    """The task. Raises `NotFound`."""
+    row = session.get(MessageTask, task_id)
+    if row is None:
+        raise NotFound(noun="message task", id=task_id)
+    return _view(cipher, row, _feeds_of(session, [task_id]).get(task_id, ()))
+
+
+def list_tasks(
+    session: Session, cipher: Cipher, *, limit: int = 50, offset: int = 0
+) -> tuple[list[TaskView], int]:
+    """The newest tasks, and how many there are."""
+    newest = select(MessageTask).order_by(MessageTask.created_at.desc(), MessageTask.id.desc())
+    rows = session.scalars(newest.limit(limit).offset(offset)).all()
+    feeds = _feeds_of(session, [row.id for row in rows])
+    return [_view(cipher, row, feeds.get(row.id, ())) for row in rows], count_tasks(session)
+
+
+def update_task(
+    session: Session, cipher: Cipher, task_id: str, before: TaskContent, after: CheckedTask
+) -> TaskView:
+    """Change the task from what the caller saw to what it wants. Raises `Conflict` when it changed meanwhile.
+
+    Baselines: a feed that is new to the task starts now. The whole task starts now when it gets a receiver,
+    is switched on, or goes from named feeds to all: what was collected before must not flood out. Feeds that
+    are named after "all" belonged to the task before and keep its baseline.
+    """
+    row = session.get(MessageTask, task_id, with_for_update=True)
+    if row is None:
+        raise NotFound(noun="message task", id=task_id)
+    standing = get_task(session, cipher, task_id)
+    if standing.content == after.content:
+        return standing
+    if standing.content != before:
+        raise Conflict("task_changed", name=standing.content.name)
+    _check_feeds(session, after.content)
+    _change_feeds(session, standing, after.content)
+    values = _columns(cipher, after)
+    if _starts_anew(before, after.content):
+        values["baseline_at"] = now()
+    session.execute(update(MessageTask).where(MessageTask.id == task_id).values(**values))
+    if before.web_hook_url and not after.content.web_hook_url:
+        end_deliveries(session, Delivery.task_id == task_id, "admin", "its message task has no receiver any more")
+    session.expire_all()
+    return get_task(session, cipher, task_id)
+
+
+def delete_task(session: Session, task_id: str, *, actor: str) -> None:
+    """Delete the task, end its runs and cancel its waiting deliveries. Raises `NotFound`."""
+    row = session.get(MessageTask, task_id, with_for_update=True)
+    if row is None:
+        raise NotFound(noun="message task", id=task_id)
+    withdraw_task(session, task_id, actor=actor)
+    session.execute(delete(MessageTaskFeed).where(MessageTaskFeed.task_id == task_id))
+    session.delete(row)
+
+
+def count_tasks(session: Session) -> int:
+    """How many tasks there are."""
+    return session.scalar(select(func.count()).select_from(MessageTask)) or 0
+
+
+def _starts_anew(before: TaskContent, after: TaskContent) -> bool:
+    gets_receiver = bool(after.web_hook_url) and not before.web_hook_url
+    switched_on = after.enabled and not before.enabled
+    widened = after.feed_ids == ALL_FEEDS != before.feed_ids
+    return gets_receiver or switched_on or widened
+
+
+def _change_feeds(session: Session, standing: TaskView, after: TaskContent) -> None:
+    had, wanted = set(_named(standing.content)), set(_named(after))
+    for part in chunked(sorted(had - wanted)):
+        session.execute(
+            delete(MessageTaskFeed).where(
+                MessageTaskFeed.task_id == standing.id, MessageTaskFeed.feed_id.in_(part)
+            )
+        )
+    belonged = standing.content.feed_ids == ALL_FEEDS
+    _add_feeds(session, standing.id, sorted(wanted - had), standing.baseline_at if belonged else None)
+
+
+def _add_feeds(
+    session: Session, task_id: str, feed_ids: Sequence[str], baseline: datetime | None = None
+) -> None:
+    given: dict[str, Any] = {} if baseline is None else {"baseline_at": baseline}
+    for part in chunked(feed_ids):
+        rows = [{"task_id": task_id, "feed_id": one, **given} for one in part]
+        session.execute(insert(MessageTaskFeed), rows)
+
+
+def _check_feeds(session: Session, content: TaskContent) -> None:
+    missing = missing_feeds(session, _named(content))
+    if missing:
+        trouble: CascadeError = InvalidInput("unknown_feeds", count=len(missing), first=missing[0])
+        raise InvalidInput(fields={"feed_ids": trouble})
+
+
+def _named(content: TaskContent) -> tuple[str, ...]:
+    return () if content.feed_ids == ALL_FEEDS else content.feed_ids
+
+
+def _feeds_of(session: Session, task_ids: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    query = select(MessageTaskFeed.task_id, MessageTaskFeed.feed_id).where(
+        MessageTaskFeed.task_id.in_(task_ids)
+    )
+    for task_id, feed_id in session.execute(query):
+        found.setdefault(task_id, []).append(feed_id)
+    return found
+
+
+def _columns(cipher: Cipher, task: CheckedTask) -> dict[str, Any]:
+    content = task.content
+    return {
+        "name": content.name,
+        "all_feeds": content.feed_ids == ALL_FEEDS,
+        "message_type": content.message_type,
+        "message_template": content.message_template,
+        "web_hook_url": cipher.encrypt(content.web_hook_url),
+        "headers": cipher.encrypt(content.headers),
+        "cookies": cipher.encrypt(content.cookies),
+        "receiver": task.receiver.key if task.receiver else "",
+        "receiver_kind": task.receiver.kind if task.receiver else "",
+        "cron_exp": content.cron_exp,
+        "time_zone": content.time_zone,
+        "enabled": content.enabled,
+    }
+
+
+def _view(cipher: Cipher, row: MessageTask, feed_ids: Iterable[str]) -> TaskView:
+    content = TaskContent(
+        name=row.name,
+        feed_ids=ALL_FEEDS if row.all_feeds else tuple(sorted(feed_ids)),
+        message_type=row.message_type,
+        message_template=row.message_template,
+        web_hook_url=cipher.decrypt(row.web_hook_url),
+        headers=cipher.decrypt(row.headers),
+        cookies=cipher.decrypt(row.cookies),
+        cron_exp=row.cron_exp,
+        time_zone=row.time_zone,
+        enabled=row.enabled,
+    )
+    return TaskView(row.id, content, row.receiver_kind, row.baseline_at, row.created_at)
