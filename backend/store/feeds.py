@@ -89,24 +89,38 @@ def get_feed(session: Session, feed_id: str) -> FeedView:
 
 
 def update_feed(
-    session: Session, feed_id: str, *, name: str | None = None, url_change: FeedDraft | None = None
+    session: Session,
+    feed_id: str,
+    *,
+    address: FeedDraft | None = None,
+    name: str = "",
+    is_active: bool | None = None,
 ) -> FeedView:
-    """Rename the feed, or give it another kind and address (whose validators start anew). Raises `Conflict`."""
+    """Change what is given: name, whether it is collected, kind and address (whose validators then start anew).
+
+    Raises `NotFound`, and `Conflict` naming the feed that has the address already.
+    """
     row = _load(session, feed_id, lock=True)
-    if url_change is not None and url_change.url_hash != row.url_hash:
-        other = _by_hash(session, url_change.url_hash)
-        if other is not None:
-            raise _exists(other)
-        row.kind, row.url, row.url_hash = url_change.kind, url_change.url, url_change.url_hash
-        row.etag = row.last_modified = row.error_code = row.error_message = ""
+    if address is not None and address.url_hash != row.url_hash:
+        _move(session, row, address)
     if name:
         row.name = name
+    if is_active is not None:
+        row.is_active = is_active
     try:
         session.flush()
     except IntegrityError:
         # Somebody added the same address between the look and the write.
         raise Conflict(detail="another feed has just got this address") from None
     return _view(row)
+
+
+def _move(session: Session, row: Feed, address: FeedDraft) -> None:
+    other = _by_hash(session, address.url_hash)
+    if other is not None:
+        raise _exists(other)
+    row.kind, row.url, row.url_hash = address.kind, address.url, address.url_hash
+    row.etag = row.last_modified = row.error_code = row.error_message = ""
 
 
 def delete_feed(session: Session, feed_id: str, *, actor: str) -> None:

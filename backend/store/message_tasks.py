@@ -85,7 +85,9 @@ def update_task(
         values["baseline_at"] = now()
     session.execute(update(MessageTask).where(MessageTask.id == task_id).values(**values))
     if before.web_hook_url and not after.content.web_hook_url:
-        end_deliveries(session, Delivery.task_id == task_id, "admin", "its message task has no receiver any more")
+        end_deliveries(
+            session, Delivery.task_id == task_id, "admin", "its message task has no receiver any more"
+        )
     session.expire_all()
     return get_task(session, cipher, task_id)
 
@@ -165,7 +167,7 @@ def _columns(cipher: Cipher, task: CheckedTask) -> dict[str, Any]:
         "headers": cipher.encrypt(content.headers),
         "cookies": cipher.encrypt(content.cookies),
         "receiver": task.receiver.key if task.receiver else "",
-        "receiver_kind": task.receiver.kind if task.receiver else "",
+        "receiver_kind": task.receiver.kind.value if task.receiver else "",
         "cron_exp": content.cron_exp,
         "time_zone": content.time_zone,
         "enabled": content.enabled,

@@ -1,0 +1,90 @@
+"""The application factory: it only assembles, and nothing connects here."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import entry_points
+
+from flask import Flask
+from redis import Redis
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.routing import BaseConverter
+
+from backend import bootstrap
+from backend.api.articles import articles
+from backend.api.auth import guard
+from backend.api.cascade import PREFIXES, cascade
+from backend.api.context import NAME, Parts
+from backend.api.errors import answer_errors
+from backend.api.feeds import feeds
+from backend.api.health import health
+from backend.api.home import home
+from backend.api.login import login
+from backend.api.message_tasks import message_tasks
+from backend.api.tokens import Tokens
+from backend.api.tracing import log_request_ids, trace
+from backend.store.migrate import require_current
+from config import Settings
+
+log = logging.getLogger(__name__)
+
+BODY_BYTES = 1024 * 1024
+
+
+class IdConverter(BaseConverter):
+    """An id in a path; anything else is no route."""
+
+    regex = "[A-Za-z0-9_.~@:+=-]{1,64}"
+
+
+def create_app(settings: Settings) -> Flask:
+    """The parent's HTTP application on the given settings."""
+    app = Flask("backend.api", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.converters["id"] = IdConverter
+    app.url_map.strict_slashes = False
+    app.extensions[NAME] = _build(settings)
+    # In this order: a request has its id before anything can refuse it.
+    trace(app)
+    guard(app)
+    answer_errors(app)
+    for blueprint in (home, health, login, feeds, message_tasks, articles):
+        app.register_blueprint(blueprint)
+    for name, prefix in PREFIXES.items():
+        app.register_blueprint(cascade, name=name, url_prefix=prefix)
+    return app
+
+
+def create_app_from_environment() -> Flask:
+    """The application as gunicorn starts it, in each of its processes.
+
+    Raises `ConfigurationError` for settings or a schema that can't be used; a database that is away does not
+    stop the start.
+    """
+    settings = bootstrap.ensure_secret_key(bootstrap.load_settings())
+    bootstrap.configure_logging(settings, "parent")
+    log_request_ids()
+    app = create_app(settings)
+    try:
+        require_current(app.extensions[NAME].engine)
+    except SQLAlchemyError as error:
+        log.warning("the database does not answer yet (%s); /readyz says when it does", type(error).__name__)
+    return app
+
+
+def _build(settings: Settings) -> Parts:
+    return Parts(
+        engine=bootstrap.build_engine(settings, pooled=True),
+        redis=_redis(settings),
+        cipher=bootstrap.build_cipher(settings),
+        tokens=Tokens(settings.secret_key, settings.token_seconds),
+        # Names only: the sources themselves belong to the workers.
+        feed_kinds=frozenset(entry.name for entry in entry_points(group=bootstrap.SOURCES)),
+        limits=bootstrap.build_limits(settings),
+    )
+
+
+def _redis(settings: Settings) -> Redis | None:
+    return bootstrap.build_redis(settings) if settings.redis_url else None

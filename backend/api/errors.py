@@ -1,0 +1,120 @@
+"""The one place where an error becomes an answer."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flask import Flask, Response, g, request
+from pydantic import ValidationError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from backend.api.answers import failure
+from backend.api.context import language
+from backend.api.schemas import TAGS
+from backend.domain.errors import CascadeError, Conflict, InvalidInput, Unauthenticated, Unavailable
+from backend.domain.messages import render
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+MEGABYTE = 1024 * 1024
+# pydantic's error types, and our sentences for them.
+FIELD_CODES = {
+    "missing": "field_missing",
+    "extra_forbidden": "field_unknown",
+    "string_too_long": "field_too_long",
+    "string_too_short": "field_too_short",
+    "too_long": "field_too_many",
+    "too_short": "field_too_few",
+    "string_type": "field_not_text",
+    "string_unicode": "field_not_text",
+    "int_type": "field_not_number",
+    "int_parsing": "field_not_number",
+    "int_from_float": "field_not_number",
+    "bool_type": "field_not_flag",
+    "bool_parsing": "field_not_flag",
+    "greater_than_equal": "field_too_small",
+    "less_than_equal": "field_too_large",
+    "literal_error": "field_not_allowed",
+    "enum": "field_not_allowed",
+    "model_type": "field_not_object",
+    "model_attributes_type": "field_not_object",
+    "string_pattern_mismatch": "field_bad_pattern",
+}
+
+
+def answer_errors(app: Flask) -> None:
+    """Register the answers to everything that can be raised."""
+    app.register_error_handler(CascadeError, _known)
+    app.register_error_handler(ValidationError, _invalid)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(PoolTimeout, _busy)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _known(error: CascadeError) -> Response:
+    data: dict[str, Any] = {"error": error.code}
+    if isinstance(error, InvalidInput):
+        data["errors"] = error.field_sentences(language())
+    if isinstance(error, Conflict) and "existing_id" in error.params:
+        data["existing_id"] = error.params["existing_id"]
+    if error.status >= 500 and not isinstance(error, Unavailable):
+        log.error("%s %s failed: %s", request.method, request.path, error, exc_info=error)
+    answer = failure(error.status, error.sentence(language()), data)
+    if isinstance(error, Unavailable):
+        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, Unauthenticated):
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def _invalid(error: ValidationError) -> Response:
+    details = error.errors(include_url=False, include_input=False)
+    if details[0]["type"] == "json_invalid":
+        detail = str(details[0].get("ctx", {}).get("error", ""))
+        return _plain(400, "bad_json", detail=detail)
+    troubles = {_path(one["loc"]): _sentence(one) for one in details}
+    return _known(InvalidInput(fields=troubles))
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location if part not in TAGS) or "body"
+
+
+def _sentence(detail: Any) -> str:
+    code = FIELD_CODES.get(detail["type"])
+    if code is None:
+        return render("field_invalid", language(), {"detail": detail["msg"]})
+    return render(code, language(), detail.get("ctx", {}))
+
+
+def _http(error: HTTPException) -> Any:
+    status = error.code or 500
+    if status < 400:
+        return error
+    if status == 404:
+        return _plain(404, "no_route", path=request.path)
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        answer = _plain(405, "bad_method", method=request.method, allowed=allowed)
+        answer.headers["Allow"] = allowed
+        return answer
+    if isinstance(error, RequestEntityTooLarge):
+        return _plain(413, "body_too_large", megabytes=(request.max_content_length or 0) // MEGABYTE)
+    return _plain(status, "bad_request", detail=error.description)
+
+
+def _busy(_error: PoolTimeout) -> Response:
+    return _known(Unavailable(part="The database"))
+
+
+def _unexpected(error: Exception) -> Response:
+    request_id = g.get("request_id", "")
+    log.error("%s %s failed (request %s)", request.method, request.path, request_id, exc_info=error)
+    return _plain(500, "internal_error", request_id=request_id)
+
+
+def _plain(status: int, code: str, **params: object) -> Response:
+    return failure(status, render(code, language(), params), {"error": code})

@@ -1,0 +1,162 @@
+"""Feeds: add, list, change, delete, and OPML in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from flask import Blueprint, Response, request
+
+from backend.api.answers import success, success_list
+from backend.api.context import actor, language, parts
+from backend.api.inputs import UnreadableBody, read_body, read_query
+from backend.api.schemas import (
+    FeedAnswer,
+    FeedChangeRequest,
+    FeedQuery,
+    FeedRequest,
+    ImportAnswer,
+    RefusedAnswer,
+)
+from backend.domain.errors import InvalidInput
+from backend.domain.feeds import FeedDraft, clean_name, draft_feed
+from backend.domain.opml import OpmlEntry, RefusedEntry, parse_opml, render_opml
+from backend.store import articles
+from backend.store import feeds as store
+from backend.store.feeds import FeedView
+from backend.store.session import read, transact
+
+feeds = Blueprint("feeds", __name__, url_prefix="/api/v1/feeds")
+
+OPML_TYPES = ("text/x-opml", "text/x-opml+xml", "application/xml", "text/xml")
+OPML_BYTES = 10 * 1024 * 1024
+OPML_KIND = "rss"
+IMPORT_CHUNK = 500
+EXPORT_CHUNK = 1000
+DELETE_CHUNK = 500
+
+
+@feeds.post("")
+def add_feed() -> Response:
+    """Add a feed."""
+    asked = read_body(FeedRequest)
+    draft = draft_feed(asked.url, kind=asked.kind, name=asked.name, known_kinds=parts().feed_kinds)
+    view = transact(parts().engine, lambda session: store.create_feed(session, draft))
+    return success(FeedAnswer.model_validate(view))
+
+
+@feeds.get("")
+def list_feeds() -> Response:
+    """The newest feeds."""
+    asked = read_query(FeedQuery)
+    found, total = read(
+        parts().engine,
+        lambda session: store.list_feeds(
+            session, q=asked.q, kind=asked.kind, limit=asked.limit, offset=asked.offset
+        ),
+    )
+    return success_list((FeedAnswer.model_validate(view) for view in found), total)
+
+
+@feeds.get("/<id:feed_id>")
+def get_feed(feed_id: str) -> Response:
+    """One feed."""
+    view = read(parts().engine, lambda session: store.get_feed(session, feed_id))
+    return success(FeedAnswer.model_validate(view))
+
+
+@feeds.put("/<id:feed_id>")
+def change_feed(feed_id: str) -> Response:
+    """Change a feed; what is left out stays."""
+    asked = read_body(FeedChangeRequest)
+    standing = read(parts().engine, lambda session: store.get_feed(session, feed_id))
+    wanted = draft_feed(
+        standing.url if asked.url is None else asked.url,
+        kind=standing.kind if asked.kind is None else asked.kind,
+        known_kinds=parts().feed_kinds,
+    )
+    view = transact(
+        parts().engine,
+        lambda session: store.update_feed(
+            session, feed_id, name=clean_name(asked.name or ""), address=wanted, is_active=asked.is_active
+        ),
+    )
+    return success(FeedAnswer.model_validate(view))
+
+
+@feeds.delete("/<id:feed_id>")
+def delete_feed(feed_id: str) -> Response:
+    """Delete a feed with its articles; refused while a node is collecting it."""
+    who = actor()
+    transact(parts().engine, lambda session: store.delete_feed(session, feed_id, actor=who))
+    # The feed is gone with that commit; its articles follow in short transactions.
+    while transact(
+        parts().engine, lambda session: articles.delete_some(session, feed_id, limit=DELETE_CHUNK)
+    ):
+        pass
+    return success()
+
+
+@feeds.post("/import")
+def import_feeds() -> Response:
+    """Add the feeds of an OPML file; doing it again adds nothing."""
+    request.max_content_length = OPML_BYTES
+    if request.mimetype not in OPML_TYPES:
+        raise UnreadableBody(expected=OPML_TYPES[0])
+    listed = parse_opml(request.get_data())
+    drafts, refused = _drafts(listed.entries)
+    added = 0
+    for start in range(0, len(drafts), IMPORT_CHUNK):
+        added += _import_chunk(drafts[start : start + IMPORT_CHUNK])
+    return success(
+        ImportAnswer(
+            added=added,
+            existing=len(drafts) - added,
+            refused=[
+                _refused(entry) for entry in sorted([*listed.refused, *refused], key=lambda one: one.line)
+            ],
+        )
+    )
+
+
+@feeds.get("/export")
+def export_feeds() -> Response:
+    """Every feed as an OPML file."""
+    content = render_opml("Cascade", (OpmlEntry(feed.name, feed.url) for feed in _walk()))
+    answer = Response(content, mimetype="text/x-opml")
+    answer.headers["Content-Disposition"] = "attachment; filename=cascade-feeds.opml"
+    return answer
+
+
+def _import_chunk(drafts: Sequence[FeedDraft]) -> int:
+    return transact(parts().engine, lambda session: store.import_feeds(session, drafts)).added
+
+
+def _drafts(entries: Sequence[OpmlEntry]) -> tuple[list[FeedDraft], list[RefusedEntry]]:
+    drafts: list[FeedDraft] = []
+    refused: list[RefusedEntry] = []
+    for entry in entries:
+        try:
+            drafts.append(
+                draft_feed(entry.url, kind=OPML_KIND, name=entry.title, known_kinds=parts().feed_kinds)
+            )
+        except InvalidInput as error:
+            refused.append(RefusedEntry(entry.title, entry.url, entry.line, error))
+    return drafts, refused
+
+
+def _refused(entry: RefusedEntry) -> RefusedAnswer:
+    trouble = entry.trouble
+    fields = trouble.field_sentences(language()) if isinstance(trouble, InvalidInput) else {}
+    reason = " ".join(fields.values()) or trouble.sentence(language())
+    return RefusedAnswer(line=entry.line, title=entry.title[:255], url=entry.url[:500], reason=reason)
+
+
+def _walk() -> Iterator[FeedView]:
+    last = ""
+    while found := _after(last):
+        yield from found
+        last = found[-1].id
+
+
+def _after(last: str) -> list[FeedView]:
+    return read(parts().engine, lambda session: store.feeds_after(session, last, EXPORT_CHUNK))

@@ -1,0 +1,31 @@
+"""Reading requests into models."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from flask import request
+from pydantic import BaseModel
+
+from backend.domain.errors import CascadeError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class UnreadableBody(CascadeError):
+    """The body has a content type that the route does not read."""
+
+    default_code = "bad_content_type"
+    status = 415
+
+
+def read_body(model: type[Model]) -> Model:
+    """The JSON body as a model. Raises `UnreadableBody`, and pydantic's errors."""
+    if not request.is_json:
+        raise UnreadableBody(expected="application/json")
+    return model.model_validate_json(request.get_data())
+
+
+def read_query(model: type[Model]) -> Model:
+    """The query as a model; of a repeated name the last value counts."""
+    return model.model_validate({name: values[-1] for name, values in request.args.lists()})

@@ -1,0 +1,76 @@
+"""A request's id in and out and on every log line, one line per request, and the security headers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from contextvars import ContextVar
+
+from flask import Flask, Response, g, request
+
+from backend.domain.identifiers import new_id
+
+log = logging.getLogger(__name__)
+
+HEADER = "X-Request-ID"
+USABLE_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+_current: ContextVar[str] = ContextVar("request_id", default="")
+
+
+class RequestIdFilter(logging.Filter):
+    """Puts the id of the request that is being answered in front of its log lines."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Never refuses a line."""
+        request_id = _current.get()
+        # A record passes each handler's filter: it must be marked only once.
+        if request_id and getattr(record, "request_id", "") != request_id:
+            record.request_id = request_id
+            record.msg = f"[{request_id}] {record.msg}"
+        return True
+
+
+def trace(app: Flask) -> None:
+    """Number, time and log every request, and harden every answer."""
+    app.before_request(_start)
+    app.after_request(_finish)
+    app.teardown_request(_forget)
+
+
+def log_request_ids() -> None:
+    """Let the process's log handlers show request ids."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RequestIdFilter())
+
+
+def _start() -> None:
+    given = request.headers.get(HEADER, "")
+    g.request_id = given if USABLE_ID.match(given) else new_id()
+    g.started = time.monotonic()
+    _current.set(g.request_id)
+
+
+def _finish(answer: Response) -> Response:
+    answer.headers[HEADER] = g.request_id
+    for name, value in SECURITY_HEADERS.items():
+        answer.headers.setdefault(name, value)
+    if request.path.startswith("/api/"):
+        # Tokens, receivers and cookies pass here.
+        answer.headers["Cache-Control"] = "no-store"
+    milliseconds = (time.monotonic() - g.started) * 1000
+    user = g.get("user")
+    name = user.name if user else "-"
+    log.info("%s %s %d %.0f ms %s", request.method, request.path, answer.status_code, milliseconds, name)
+    return answer
+
+
+def _forget(_error: BaseException | None) -> None:
+    _current.set("")
