@@ -60,8 +60,8 @@ def _join(base: str, reference: str | None) -> str:
 def _link(base: str, reference: str | None) -> str:
     """An absolute http link, or an empty text."""
     text = "".join((reference or "").split())
-    if not text:
-        return ""
+    if not text or text.startswith(("https://", "http://")):
+        return text
     link = _join(base, text)
     return link if link.lower().startswith(("http://", "https://")) else ""
 
