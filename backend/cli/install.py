@@ -158,14 +158,19 @@ class Venv:
         self.stamps.mkdir(parents=True)
 
 
+def has_ensurepip() -> bool:
+    """Whether this Python can put pip into a virtual environment; an empty folder left behind does not count."""
+    importlib.invalidate_caches()
+    found = importlib.util.find_spec("ensurepip")
+    return found is not None and found.origin is not None
+
+
 def provide_ensurepip() -> None:
     """Debian ships `venv` without it. Raises `Stop` with the one command when it can't be installed from here."""
-    if importlib.util.find_spec("ensurepip") is not None:
+    if has_ensurepip():
         return
     say("installing python3-venv …")
-    installed = apt_install("python3-venv")
-    importlib.invalidate_caches()
-    if not installed or importlib.util.find_spec("ensurepip") is None:
+    if not apt_install("python3-venv") or not has_ensurepip():
         raise Stop(
             "this Python can't make virtual environments yet; run: sudo apt-get install -y python3-venv"
         )
