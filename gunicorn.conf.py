@@ -7,6 +7,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
+from backend.api.context import NAME
 from backend.bootstrap import configure_logging, load_settings
 
 settings = load_settings()
@@ -25,12 +26,20 @@ class PartLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
             log.setLevel(logging.NOTSET)
 
 
+def pre_fork(server: Any, _worker: object) -> None:
+    """Connections must not be shared by two processes: none is open when a process is forked."""
+    parts = server.app.wsgi().extensions[NAME]
+    parts.engine.dispose()
+    if parts.redis is not None:
+        parts.redis.close()
+
+
 host = f"[{settings.host}]" if ":" in settings.host else settings.host
 bind = f"{host}:{settings.port}"
 workers = settings.gunicorn_workers
 worker_class = "gthread"
 threads = settings.gunicorn_threads
-# The app is built once, before the fork; it opens no connection before its first request.
+# The app is built once, before the fork: its code is shared between the processes.
 preload_app = True
 timeout = 60
 graceful_timeout = max(1, int(settings.stop_seconds) - 1)

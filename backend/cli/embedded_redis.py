@@ -31,6 +31,11 @@ LONGEST_SOCKET_PATH = 100  # sun_path has 108 bytes (unix(7)); the server's own 
 URL_FILE = "redis.url"
 REDIS_LEVELS = {"DEBUG": "verbose", "INFO": "notice", "WARNING": "warning", "ERROR": "warning"}
 LINE = re.compile(r"^\d+:[A-Z] .*?\d\d:\d\d:\d\d\S* ([.*#-]) (.*)$")
+# The server gives its own coming and going the level of a warning.
+ROUTINE = re.compile(
+    r"oO0Oo|(Redis|Valkey) (version|is now ready)|Configuration loaded|Server initialized|User requested shutdown"
+    r"|\d+:signal-handler \(\d+\) Received SIG(TERM|INT)"
+)
 LINE_LEVELS = {".": logging.DEBUG, "-": logging.DEBUG, "*": logging.INFO, "#": logging.WARNING}
 
 log = logging.getLogger(__name__)
@@ -222,4 +227,5 @@ def end_leftover(data_dir: Path) -> bool:
 def understand(line: str) -> tuple[int, str]:
     """The level and the text of one line of the server."""
     found = LINE.match(line)
-    return (LINE_LEVELS[found[1]], found[2].strip()) if found else (logging.WARNING, line.strip())
+    level, text = (LINE_LEVELS[found[1]], found[2].strip()) if found else (logging.WARNING, line.strip())
+    return (logging.INFO if ROUTINE.match(text) else level), text

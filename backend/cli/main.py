@@ -82,7 +82,13 @@ def sentence_of(error: CascadeError, in_language: str) -> str:
 
 
 def _wrap(name: str, function: Any) -> click.Command:
-    return click.Command(name, callback=lambda: click.get_current_context().exit(int(function() or 0)))
+    """A command that reads its arguments itself."""
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    return click.Command(
+        name,
+        callback=lambda: click.get_current_context().exit(int(function() or 0)),
+        context_settings=settings,
+    )
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

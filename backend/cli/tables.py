@@ -13,18 +13,21 @@ from rich.text import Text
 
 from backend.cli.output import as_json
 
+WIDEST = 10_000
+
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """A table on stdout, as wide as the terminal; elsewhere as wide as its content."""
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        # An identifier that is broken over two lines can't be copied.
+        drawn.add_column(column, overflow="fold", no_wrap=column.endswith("id"))
     for row in rows:
         # Text, not a string: names of feeds may hold what rich would take for markup.
         drawn.add_row(*(Text(_cell(value)) for value in row))
     console = Console(file=sys.stdout, soft_wrap=False)
     if not console.is_terminal:
-        console.width = max(console.measure(drawn).maximum, 80)
+        console.width = console.measure(drawn, options=console.options.update(width=WIDEST)).maximum
     console.print(drawn)
 
 

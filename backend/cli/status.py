@@ -1,0 +1,86 @@
+"""`cascade status`: health, nodes, queues, runs, and what waits for which reason."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.orm import Session
+
+from backend.bootstrap import load_settings
+from backend.cli import options
+from backend.cli.language import say
+from backend.cli.opening import open_redis, reachable_engine
+from backend.cli.output import as_json, note, result
+from backend.cli.tables import table
+from backend.dispatch.health import readiness
+from backend.store.nodes import list_nodes
+from backend.store.runs import list_runs
+from backend.store.session import read
+from backend.store.waiting import waiting
+from config import Settings
+
+RUNS_SHOWN = 10
+
+
+@click.command()
+@options.as_json
+@options.data_dir
+@click.pass_context
+def status(context: click.Context, as_data: bool, data_dir: Path | None) -> None:
+    """Show what runs, what waits and why; the last line is `ready` or `not ready`, the exit code 0 or 1."""
+    settings = load_settings(data_dir=data_dir)
+    if settings.embedded_database and not (settings.data_dir / "cascade.db").exists():
+        note(say("nothing_here", data_dir=settings.data_dir))
+        found: dict[str, Any] = {"ready": False}
+    else:
+        found = _look(settings)
+    if as_data:
+        as_json(found)
+    else:
+        _print(found)
+        result("ready" if found["ready"] else "not ready")
+    context.exit(0 if found["ready"] else 1)
+
+
+def _look(settings: Settings) -> dict[str, Any]:
+    engine = reachable_engine(settings)
+    try:
+        with open_redis(settings) as redis:
+            health = asdict(readiness(engine, redis, verbose=True))
+        migrated = next(one["ok"] for one in health["checks"] if one["name"] == "migrations")
+        return health | (read(engine, _stored) if migrated else {})
+    finally:
+        engine.dispose()
+
+
+def _stored(session: Session) -> dict[str, Any]:
+    return {
+        "nodes": [asdict(one) for one in list_nodes(session)],
+        "runs": [asdict(one) for one in list_runs(session, RUNS_SHOWN)],
+        "waiting": [asdict(one) for one in waiting(session)],
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    for check in found.get("checks", ()):
+        click.echo(f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']}  {check['detail']}".rstrip())
+    _section(found, "nodes", ("name", "transport", "available", "reason", "current_tasks", "max_capacity"))
+    _section(found, "queues", ("name", "consumers", "waiting"))
+    for run in found.get("runs", ()):
+        run["items"], run["deliveries"] = _counts(run["items"]), _counts(run["deliveries"])
+    _section(found, "runs", ("run_id", "task_name", "state", "items", "deliveries", "created_at"))
+    _section(found, "waiting", ("kind", "count", "reason", "since"))
+
+
+def _section(found: dict[str, Any], name: str, columns: tuple[str, ...]) -> None:
+    rows = [[row[column] for column in columns] for row in found.get(name, ())]
+    if rows:
+        click.echo()
+        table(columns, rows, title=name)
+
+
+def _counts(by_state: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(by_state.items())) or "-"
