@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -46,6 +47,11 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not happen within {seconds:g} s")
         pause.wait(0.02)
+
+
+def as_root() -> list[str]:
+    """MariaDB refuses to run as root unless told to, and refuses to be told when it isn't."""
+    return ["--user=root"] if os.geteuid() == 0 else []
 
 
 class Server:
@@ -145,7 +151,7 @@ class MariaDb(Server):
             f"--init-file={self.folder / 'init.sql'}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
-            "--user=root",
+            *as_root(),
             "--skip-name-resolve",
             "--skip-log-bin",
             "--skip-innodb-doublewrite",
@@ -164,7 +170,7 @@ class MariaDb(Server):
         user = f"CREATE USER IF NOT EXISTS 'cascade'@'%' IDENTIFIED BY '{PASSWORD}';\n"
         grant = "GRANT ALL ON *.* TO 'cascade'@'%' WITH GRANT OPTION;\n"
         (self.folder / "init.sql").write_text(user + grant)
-        command = [find_program("mariadb-install-db"), "--no-defaults", "--user=root", "--skip-test-db"]
+        command = [find_program("mariadb-install-db"), "--no-defaults", *as_root(), "--skip-test-db"]
         done = subprocess.run(
             [*command, f"--datadir={self.folder / 'data'}"], capture_output=True, text=True, check=False
         )

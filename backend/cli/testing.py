@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -46,13 +46,15 @@ def is_missing(program: str) -> bool:
     return False
 
 
-def provide_programs(install: Callable[..., bool] = apt_install) -> str:
+def provide_programs(
+    needed: Mapping[str, Sequence[str]] = PACKAGES, install: Callable[..., bool] = apt_install
+) -> str:
     """Install what the tests drive and the machine lacks; returns the sentence that says what could not be."""
-    packages = sorted({package for name in PACKAGES if is_missing(name) for package in PACKAGES[name]})
+    packages = sorted({package for name in needed if is_missing(name) for package in needed[name]})
     if not packages:
         return ""
     click.echo(f"installing {' '.join(packages)} …", err=True)
-    if install(*packages) and not any(map(is_missing, PACKAGES)):
+    if install(*packages) and not any(map(is_missing, needed)):
         return ""
     wanted = " ".join(packages)
     return f"the tests need programs that are missing; run: sudo apt-get install -y --no-install-recommends {wanted}"
