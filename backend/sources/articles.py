@@ -55,7 +55,9 @@ def article_key(entry: RawEntry, title: str) -> str:
 
 def _draft(entry: RawEntry, chinese: bool, now: datetime) -> ArticleDraft | None:
     summary = plain(entry.summary[:_MARKUP_READ], _summary_markup(entry), MAX_SUMMARY)
-    title = plain(entry.title, entry.title_markup, MAX_TITLE) or _title_from_text(entry, summary)
+    title = plain(entry.title[:_MARKUP_READ], entry.title_markup, MAX_TITLE) or _title_from_text(
+        entry, summary
+    )
     key = article_key(entry, title)
     if not key:
         return None

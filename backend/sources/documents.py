@@ -26,7 +26,10 @@ class Format(Enum):
 
 
 _HEAD = 4096
-_SKIPPED = re.compile(r"(?s)\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE(?:[^<>\[]|\[.*?\])*>", re.IGNORECASE)
+# Every pattern here meets hostile megabytes: possessive quantifiers, and ends that unclosed things run to, keep
+# them linear.
+_DOCTYPE = r"""<!DOCTYPE[^<>\[]*+(?:\[(?:[^\]"']++|"[^"]*+"|'[^']*+')*+\]\s*+)?+>"""
+_SKIPPED = re.compile(rf"(?s)\s++|<\?.*?\?>|<!--.*?-->|{_DOCTYPE}", re.IGNORECASE)
 _FIRST_TAG = re.compile(r"<([A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)")
 _FEED_START = re.compile(r"(?i)<(?:\?xml|rss|feed|rdf:RDF)\b")
 _FEED_ROOTS = frozenset({"rss", "feed", "rdf", "channel"})
@@ -58,11 +61,15 @@ def _route_unclear(head: str, root: str) -> Format:
 
 def root_name(text: str) -> str:
     """The first element's lower-case local name, or an empty text when the document starts with none."""
+    found = _FIRST_TAG.match(text, _prolog_end(text))
+    return found.group(2).lower() if found else ""
+
+
+def _prolog_end(text: str) -> int:
     position = 0
     while match := _SKIPPED.match(text, position):
         position = match.end()
-    found = _FIRST_TAG.match(text, position)
-    return found.group(2).lower() if found else ""
+    return position
 
 
 def strict_tree(text: str) -> Element | None:
@@ -84,11 +91,9 @@ def repaired(text: str) -> str:
     return text
 
 
-_DECLARATION = re.compile(r"(?s)^\s*<\?xml.*?\?>")
-_DOCTYPE = re.compile(r"(?s)<!DOCTYPE[^<>\[]*(?:\[.*?\]\s*)?>", re.IGNORECASE)
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _BARE_AMPERSAND = re.compile(r"&(?!#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|(?:amp|lt|gt|quot|apos);)(\w{2,31};)?")
-_CDATA = re.compile(r"(?s)(<!\[CDATA\[.*?\]\]>|<!--.*?-->)")
+_CDATA = re.compile(r"(?s)(<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z))")
 
 
 def _from_the_first_tag(text: str) -> str:
@@ -98,7 +103,7 @@ def _from_the_first_tag(text: str) -> str:
 
 def _without_prolog(text: str) -> str:
     # The text is decoded already, and declared entities are nothing that a feed needs.
-    return _DOCTYPE.sub("", _DECLARATION.sub("", text, count=1), count=1).lstrip()
+    return text[_prolog_end(text) :]
 
 
 def _without_forbidden_characters(text: str) -> str:
@@ -154,8 +159,13 @@ def broke_off(text: str) -> bool:
 
 def _closed_after_the_last_entry(text: str) -> str:
     """A document that broke off ends after its last whole entry: half an entry would be stored under a wrong key."""
-    whole = _LAST_ENTRY.match(text) if broke_off(text) else None
-    return whole.group() + _CLOSERS[root_name(text)] if whole else text
+    return up_to_the_last_entry(text) if broke_off(text) else text
+
+
+def up_to_the_last_entry(text: str) -> str:
+    """The document with everything after its last whole entry replaced by the closing tags."""
+    whole = _LAST_ENTRY.match(text)
+    return whole.group() + _CLOSERS.get(root_name(text), "") if whole else text
 
 
 REPAIRS: tuple[Callable[[str], str], ...] = (

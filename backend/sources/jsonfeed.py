@@ -14,7 +14,7 @@ def read_json_feed(text: str, base: str) -> RawFeed | None:
     """The feed in the text, or `None` when it is no JSON Feed."""
     try:
         document = json.loads(text, strict=False)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     if not isinstance(document, dict) or not isinstance(document.get("items"), list):
         return None

@@ -15,12 +15,23 @@ from backend.domain.errors import WorkError
 from backend.domain.orders import ArticleDraft
 from backend.sources.articles import MAX_TITLE, drafts
 from backend.sources.charset import decode
-from backend.sources.documents import Format, broke_off, repaired, root_name, route, strict_tree
+from backend.sources.documents import (
+    Format,
+    broke_off,
+    repaired,
+    root_name,
+    route,
+    strict_tree,
+    up_to_the_last_entry,
+)
 from backend.sources.exact import read_tree
 from backend.sources.jsonfeed import read_json_feed
 from backend.sources.plaintext import plain
 from backend.sources.raw import Markup, RawFeed
 from backend.sources.tolerant import read_tolerantly
+
+MAX_TOLERANT = 1024 * 1024
+"""Characters that the tolerant reader gets: it takes a second for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +53,17 @@ def parse_feed(body: bytes, content_type: str, url: str, now: datetime) -> Parse
 
 def read_text(text: str, url: str) -> RawFeed | None:
     """The feed in the text, by the reader that its beginning asks for; `None` when there is none. Raises `WorkError` (truncated_feed)."""
-    match route(text):
-        case Format.JSON:
-            return read_json_feed(text, url)
-        case Format.XML:
-            return _read_xml(text, url)
-        case _:
-            return None
+    try:
+        match route(text):
+            case Format.JSON:
+                return read_json_feed(text, url)
+            case Format.XML:
+                return _read_xml(text, url)
+            case _:
+                return None
+    except RecursionError:
+        # Thousands of elements within one another: nothing that a feed has.
+        return None
 
 
 def _read_xml(text: str, url: str) -> RawFeed | None:
@@ -61,6 +76,8 @@ def _read_xml(text: str, url: str) -> RawFeed | None:
         return read_tree(tree, url)
     if broke_off(text):
         raise WorkError("truncated_feed", host=urlsplit(url).hostname or "")
+    if len(text) > MAX_TOLERANT:
+        text = up_to_the_last_entry(text[:MAX_TOLERANT])
     return read_tolerantly(text, url)
 
 
@@ -71,7 +88,7 @@ def _refusal(text: str, url: str) -> WorkError:
     return WorkError("not_a_feed", permanent=True, host=host, found=describe(text, url))
 
 
-_TITLE = re.compile(r"(?is)<title[^>]*>(.{0,400}?)</title")
+_TITLE = re.compile(r"(?is)<title[^>]{0,200}>(.{0,400}?)</title")
 _LINK_TAG = re.compile(r"(?is)<link\b[^>]{0,500}>")
 _ATTRIBUTE = re.compile(r"""(?is)\b(rel|type|href)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""")
 _NAMES = {
