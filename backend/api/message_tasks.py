@@ -55,8 +55,10 @@ def change_task(task_id: str) -> Response:
     asked = read_body(TaskChangeRequest)
     before, cipher = _standing(task_id).content, parts().cipher
     after = check_task(dataclasses.replace(before, **_fields(asked)))
+    who = actor()
     view = transact(
-        parts().engine, lambda session: store.update_task(session, cipher, task_id, before, after)
+        parts().engine,
+        lambda session: store.update_task(session, cipher, task_id, before, after, actor=who),
     )
     return success(_answer(view))
 

@@ -124,6 +124,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{name!r} is not a time zone; use a name such as Asia/Shanghai or UTC.",
         "{name!r} 不是时区名；请使用 Asia/Shanghai 或 UTC 这样的名称。",
     ),
+    "task_changed": (
+        "Somebody changed the message task {name} meanwhile; read it again, then make your change.",
+        "消息任务 {name} 刚被他人修改；请重新读取后再改。",
+    ),
     "bad_role": ("A role is one of {existing}.", "角色只能是 {existing} 之一。"),
     "user_exists": ("There is a user {name} already.", "用户 {name} 已存在。"),
     "weak_password": (
@@ -358,11 +362,25 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
 }
 
+# What errors call things, for Chinese sentences.
+CHINESE_NOUNS = {
+    "allocation": "分配任务",
+    "article": "文章",
+    "delivery": "推送",
+    "feed": "订阅源",
+    "message task": "消息任务",
+    "node": "节点",
+    "run": "运行记录",
+    "user": "用户",
+}
+
 
 def render(code: str, language: str, params: Mapping[str, object]) -> str:
     """The sentence of `code` in `language`, with its placeholders filled; unknown codes show themselves."""
     english, chinese = CATALOGUE.get(code, (code, code))
     template = chinese if language == "zh" else english
+    if language == "zh" and "noun" in params:
+        params = {**params, "noun": CHINESE_NOUNS.get(str(params["noun"]), params["noun"])}
     try:
         return template.format_map(_Lenient(params))
     except (ValueError, IndexError):

@@ -62,7 +62,7 @@ def list_tasks(
 
 
 def update_task(
-    session: Session, cipher: Cipher, task_id: str, before: TaskContent, after: CheckedTask
+    session: Session, cipher: Cipher, task_id: str, before: TaskContent, after: CheckedTask, *, actor: str
 ) -> TaskView:
     """Change the task from what the caller saw to what it wants. Raises `Conflict` when it changed meanwhile.
 
@@ -86,7 +86,7 @@ def update_task(
     session.execute(update(MessageTask).where(MessageTask.id == task_id).values(**values))
     if before.web_hook_url and not after.content.web_hook_url:
         end_deliveries(
-            session, Delivery.task_id == task_id, "admin", "its message task has no receiver any more"
+            session, Delivery.task_id == task_id, actor, "its message task has no receiver any more"
         )
     session.expire_all()
     return get_task(session, cipher, task_id)

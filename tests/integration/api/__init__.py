@@ -1,0 +1,1 @@
+"""The HTTP API over Flask's test client, on SQLite and MariaDB."""
