@@ -108,7 +108,7 @@ class WorkError(CascadeError):
 
     `permanent`: never retry what cannot succeed. `retry_after`: seconds that the other side asked for.
     `ambiguous`: the request was sent and its answer is not known.
-    `detail`: the other side's own words, kept short.
+    `detail`: the other side's own words, kept short. `response_status`: its HTTP status, 0 without an answer.
     """
 
     default_code = "work_failed"
@@ -121,8 +121,10 @@ class WorkError(CascadeError):
         ambiguous: bool = False,
         retry_after: float | None = None,
         detail: str = "",
+        response_status: int = 0,
         **params: object,
     ) -> None:
+        self.response_status = response_status
         self.permanent = permanent
         self.ambiguous = ambiguous
         self.retry_after = retry_after

@@ -18,7 +18,7 @@ from backend.domain.orders import (
     Outcome,
     Receipt,
 )
-from backend.domain.ports import Standing
+from backend.domain.ports import Lease, Standing
 from backend.domain.retry import AskAPerson, GiveUp, RetryIn, RetryPolicy, decide_delivery
 from backend.store import settlement, transitions
 from backend.store.cipher import Cipher
@@ -110,16 +110,16 @@ def _articles(session: Session, delivery_ids: Sequence[str]) -> dict[str, list[D
     return found
 
 
-def freeze(session: Session, outcome: Outcome, messages: Mapping[str, FrozenMessage]) -> Standing:
+def freeze(session: Session, lease: Lease, messages: Mapping[str, FrozenMessage]) -> Standing:
     """Fix bodies right before their first attempt and mark the deliveries as being sent.
 
     Anything but `HELD` means: do not send.
     """
-    standing = settlement.standing_of(session, outcome.allocation_id, outcome.attempt, outcome.execution)
+    standing = settlement.standing_of(session, lease.allocation_id, lease.attempt, lease.execution)
     if standing is not Standing.HELD:
         return standing
     for delivery_id, message in sorted(messages.items()):
-        mine = (Delivery.id == delivery_id, Delivery.allocation_id == outcome.allocation_id)
+        mine = (Delivery.id == delivery_id, Delivery.allocation_id == lease.allocation_id)
         session.execute(
             update(Delivery)
             .where(*mine, Delivery.body.is_(None))
@@ -174,9 +174,7 @@ def settle_deliver(session: Session, outcome: Outcome, policy: DeliveryPolicy) -
     apply_receipts(session, outcome, policy)
     sent = len(outcome.receipts)
     if outcome.handed_back:
-        reason = (
-            f"handed back at a warm stop: {len(outcome.handed_back)} of {sent + len(outcome.handed_back)}"
-        )
+        reason = f"handed back: {len(outcome.handed_back)} of {sent + len(outcome.handed_back)}"
         change = Change(("executing",), "cancelled", WORKER, reason)
     else:
         change = Change(("executing",), "completed", WORKER, "the work ran to its end")
@@ -192,7 +190,7 @@ def _release_rest(session: Session, allocation_id: str) -> None:
         .where(Delivery.allocation_id == allocation_id, Delivery.state == "assigned")
         .order_by(Delivery.id)
     ).all()
-    change = Change(("assigned",), "waiting", WORKER, "handed back at a warm stop")
+    change = Change(("assigned",), "waiting", WORKER, "handed back by its worker")
     transitions.move(session, Delivery, rest, change, allocation_id=None, in_flight=False)
 
 

@@ -178,7 +178,9 @@ def _release_deliveries(session: Session, allocation_id: str, delivery_attempts:
     spent = [row.id for row in rows if row.attempts >= delivery_attempts]
     message = f"worker died while sending, {delivery_attempts} attempts are spent"
     change = Change(("assigned",), "failed", SWEEPER, message)
-    transitions.move(session, Delivery, spent, change, error_code="worker_died", error_message=message, ended_at=now())
+    transitions.move(
+        session, Delivery, spent, change, error_code="worker_died", error_message=message, ended_at=now()
+    )
     rest = [row.id for row in rows if row.attempts < delivery_attempts]
     change = Change(("assigned",), "waiting", SWEEPER, "the worker of its batch died")
     transitions.move(session, Delivery, rest, change, allocation_id=None)

@@ -77,7 +77,7 @@ def end(session: Session, outcome: Outcome, change: Change) -> Standing:
 
 def _end_allocation(session: Session, outcome: Outcome) -> Standing:
     if outcome.handed_back:
-        reason = f"handed back at a warm stop: {len(outcome.handed_back)} of {_size(outcome)}"
+        reason = f"handed back: {len(outcome.handed_back)} of {_size(outcome)}"
         return end(session, outcome, Change(("executing",), "cancelled", WORKER, reason))
     return end(session, outcome, Change(("executing",), "completed", WORKER, "the work ran to its end"))
 
@@ -177,7 +177,7 @@ def _hand_back(session: Session, outcome: Outcome) -> None:
         session,
         WorkItem,
         sorted(outcome.handed_back),
-        Change(("assigned",), "waiting", WORKER, "handed back at a warm stop"),
+        Change(("assigned",), "waiting", WORKER, "handed back by its worker"),
         WorkItem.allocation_id == outcome.allocation_id,
         node_id=None,
         allocation_id=None,

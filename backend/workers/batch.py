@@ -1,0 +1,76 @@
+"""How a batch runs inside phase 2: many items at once, reported as they end, stopped by deadline, stop or cancel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from backend.domain.ports import Standing
+from backend.workers.kit import Stop
+
+R = TypeVar("R")
+
+TICK_SECONDS = 0.1
+REPORT_SECONDS = 0.2
+
+
+@dataclass(slots=True)
+class Batch(Generic[R]):
+    """Futures of one order by item id. `report` is called with results that waited long enough while others run."""
+
+    futures: Mapping[Future[R], str]
+    deadline: float
+    stop: Stop
+    report: Callable[[list[R]], Standing | None]
+    report_seconds: float = REPORT_SECONDS
+    results: list[R] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    interrupted: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Until every item has ended or was given up.
+
+        Afterwards `results` holds what is not reported yet, `late` the started ids that met the deadline,
+        `interrupted` the started ids that a stop or a cancel gave up, `left` the ids that never started.
+        """
+        running = set(self.futures)
+        oldest: float | None = None
+        while running:
+            done, running = wait(running, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
+            self.results += [future.result() for future in done]
+            now = time.monotonic()
+            oldest = oldest if oldest is not None or not self.results else now
+            if oldest is not None and running and now - oldest >= self.report_seconds:
+                oldest = None
+                if not self._report():
+                    self._abandon(running, self.interrupted)
+                    return
+            if now >= self.deadline:
+                self._abandon(running, self.late)
+                return
+            if self.stop.is_set():
+                running = self._stop(running)
+
+    def _report(self) -> bool:
+        standing = self.report(self.results)
+        if standing is None:
+            # The database is away: nothing was recorded, so it all stays for later.
+            return True
+        self.results = []
+        return standing is Standing.HELD
+
+    def _stop(self, running: set[Future[R]]) -> set[Future[R]]:
+        started = {future for future in running if not future.cancel()}
+        self.left += [self.futures[future] for future in running - started]
+        if started and self.stop.grace_is_over():
+            self._abandon(started, self.interrupted)
+            return set()
+        return started
+
+    def _abandon(self, running: set[Future[R]], started: list[str]) -> None:
+        for future in running:
+            (self.left if future.cancel() else started).append(self.futures[future])

@@ -1,0 +1,140 @@
+"""Phase 2 of deliver work: fix each body before its first attempt, send, record each answer as it arrives."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from backend.domain.errors import InvalidInput, Unavailable, WorkError
+from backend.domain.orders import DeliveryOrder, Failure, Freeze, FrozenMessage, Outcome, Receipt, WorkOrder
+from backend.domain.ports import Notifier, Standing
+from backend.domain.receivers import receiver_of
+from backend.domain.rendering import render_message
+from backend.workers.batch import Batch
+from backend.workers.kit import Kit, Reporter
+from backend.workers.update import failure_of, unexpected
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A delivery with its message and its notifier."""
+
+    delivery: DeliveryOrder
+    message: FrozenMessage
+    notifier: Notifier
+
+
+@dataclass(slots=True)
+class Sending:
+    """One order's sending. `receipts` holds what failed before anything was sent."""
+
+    kit: Kit
+    reporter: Reporter
+    receipts: list[Receipt] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+    def prepare(self, delivery: DeliveryOrder) -> Ready | None:
+        """Render what has no body yet. A job edge: whatever goes wrong is this delivery's failure and no other's."""
+        try:
+            notifier = self.kit.notifiers[receiver_of(delivery.web_hook_url, delivery.message_type).notifier]
+            message = delivery.frozen or render_message(delivery, datetime.now(UTC), UTC)
+        except WorkError as error:
+            self._refuse(delivery, failure_of(error))
+        except InvalidInput as error:
+            self._refuse(delivery, Failure(error.code, error.sentence(), permanent=True))
+        except KeyError as missing:
+            refused = WorkError("no_such_notifier", permanent=True, name=missing.args[0])
+            self._refuse(delivery, failure_of(refused))
+        except Exception as error:
+            log.exception("delivery %s: its message could not be made", delivery.delivery_id)
+            self._refuse(delivery, unexpected(error))
+        else:
+            return Ready(delivery, message, notifier)
+        return None
+
+    def _refuse(self, delivery: DeliveryOrder, failure: Failure) -> None:
+        self.receipts.append(Receipt(delivery.delivery_id, failure=failure))
+
+    def freeze(self, ready: list[Ready]) -> list[Ready]:
+        """Fix the bodies that may be repeated, in one transaction; the rest is fixed right before it is sent."""
+        together = [one for one in ready if one.notifier.recognises_repeats]
+        alone = [one for one in ready if not one.notifier.recognises_repeats]
+        return (together if self._frozen(together) else []) + alone
+
+    def _frozen(self, ready: list[Ready]) -> bool:
+        if not ready:
+            return True
+        try:
+            standing = self.reporter.report(Freeze({one.delivery.delivery_id: one.message for one in ready}))
+        except Unavailable as error:
+            log.warning("nothing is sent while the database is away (%s)", error)
+            standing = Standing.SUPERSEDED
+        if standing is not Standing.HELD:
+            self.left += [one.delivery.delivery_id for one in ready]
+        return standing is Standing.HELD
+
+    def send(self, ready: Ready) -> Receipt | None:
+        """Send one message; `None` when it was not sent at all. A job edge: any error ends this delivery only."""
+        if not ready.notifier.recognises_repeats and not self._frozen([ready]):
+            return None
+        delivery_id = ready.delivery.delivery_id
+        try:
+            return ready.notifier.send(ready.delivery, ready.message, self.kit.http)
+        except WorkError as error:
+            log.info("delivery %s: %s", delivery_id, error)
+            return Receipt(delivery_id, error.response_status, error.detail, failure=failure_of(error))
+        except Exception as error:
+            log.exception("delivery %s: unexpected error", delivery_id)
+            # Nobody knows how far it came, so it counts as possibly sent.
+            return Receipt(delivery_id, failure=replace(unexpected(error), ambiguous=True))
+
+
+def work_deliver(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:
+    """Send every delivery of the order; failures are results of their deliveries, never of the order."""
+    empty = Outcome(order.allocation_id, order.attempt, order.execution, order.kind)
+    sending = Sending(kit, reporter)
+    prepared = [sending.prepare(delivery) for delivery in order.deliveries]
+    ready = sending.freeze([one for one in prepared if one is not None])
+    kit.slots.release(len(order.deliveries) - len(ready))
+    batch = Batch(
+        futures={kit.submit(sending.send, one): one.delivery.delivery_id for one in ready},
+        deadline=time.monotonic() + order.seconds,
+        stop=kit.stop,
+        report=lambda results: _record(reporter, replace(empty, receipts=_receipts(results))),
+        # An acknowledgement is recorded as soon as it arrives: a crash can repeat only what has no answer.
+        report_seconds=0.0,
+    )
+    batch.run()
+    return replace(
+        empty,
+        receipts=(
+            *sending.receipts,
+            *_receipts(batch.results),
+            *map(_unanswered, (*batch.late, *batch.interrupted)),
+        ),
+        handed_back=(*sending.left, *batch.left),
+    )
+
+
+def _unanswered(delivery_id: str) -> Receipt:
+    """A message that was being sent when its time was over."""
+    error = WorkError("answer_lost", ambiguous=True)
+    return Receipt(delivery_id, failure=failure_of(error))
+
+
+def _receipts(results: list[Receipt | None]) -> tuple[Receipt, ...]:
+    return tuple(receipt for receipt in results if receipt is not None)
+
+
+def _record(reporter: Reporter, progress: Outcome) -> Standing | None:
+    try:
+        standing = reporter.report(progress)
+    except Unavailable as error:
+        log.warning("receipts could not be written (%s); they stay for the settle", error)
+        return None
+    # Sending goes on when only the lease was lost: what was begun must still be recorded.
+    return Standing.HELD if standing is Standing.SUPERSEDED else standing

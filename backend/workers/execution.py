@@ -1,0 +1,89 @@
+"""One execution of one allocation: begin has happened; work, then settle, as named steps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from backend.domain.errors import Unavailable
+from backend.domain.orders import Failure, Freeze, ItemOutcome, Outcome, Receipt, WorkOrder
+from backend.domain.ports import Ledger, Standing
+from backend.store.session import long_work
+from backend.workers.deliver import work_deliver
+from backend.workers.kit import Kit, Reporter
+from backend.workers.leases import Leases
+from backend.workers.outbox import Outbox
+from backend.workers.update import unexpected, work_update
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[WorkOrder, Kit, Reporter], Outcome]
+KINDS: Mapping[str, Work] = {"update": work_update, "deliver": work_deliver}
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Runs phases 2 and 3 of begun orders. `settled` is called after each settle: the beats may plan again."""
+
+    ledger: Ledger
+    outbox: Outbox
+    leases: Leases
+    kit: Kit
+    settled: Callable[[], None]
+    kinds: Mapping[str, Work] = KINDS
+
+    def execute(self, order: WorkOrder) -> Standing:
+        """Work and settle; the lease is renewed until the outcome is safe in the database or in the outbox."""
+        with self.leases.held(order):
+            outcome = self._work(order)
+            standing = self._settle(outcome)
+        self.settled()
+        return standing
+
+    def _work(self, order: WorkOrder) -> Outcome:
+        reporter = Reporter(order, lambda progress: self._checkpoint(order, progress))
+        with long_work():
+            try:
+                return self.kinds[order.kind](order, self.kit, reporter)
+            except Exception as error:
+                # A job edge: a bug must end as a failure that a person can read, not as a lease that runs out.
+                log.exception("allocation %s: unexpected error in its work", order.allocation_id)
+                return _failed(order, unexpected(error))
+
+    def _checkpoint(self, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
+        try:
+            standing = self.ledger.checkpoint(order, progress)
+        except Unavailable:
+            if isinstance(progress, Freeze) or not progress.receipts:
+                raise
+            # What a receiver acknowledged must survive this process even while the database is away.
+            self.outbox.put(progress, final=False)
+            standing = Standing.HELD
+        if isinstance(progress, Outcome):
+            self.settled()
+        return standing
+
+    def _settle(self, outcome: Outcome) -> Standing:
+        try:
+            standing = self.ledger.settle(outcome)
+        except Unavailable as error:
+            self.outbox.put(outcome, final=True)
+            log.warning("the outcome of allocation %s waits in the outbox (%s)", outcome.allocation_id, error)
+            return Standing.HELD
+        if standing is Standing.SUPERSEDED:
+            log.warning(
+                "the outcome of allocation %s came too late: other work took its place", outcome.allocation_id
+            )
+        return standing
+
+
+def _failed(order: WorkOrder, failure: Failure) -> Outcome:
+    return Outcome(
+        order.allocation_id,
+        order.attempt,
+        order.execution,
+        order.kind,
+        items=tuple(ItemOutcome(feed.item_id, feed.feed_id, failure=failure) for feed in order.feeds),
+        receipts=tuple(Receipt(delivery.delivery_id, failure=failure) for delivery in order.deliveries),
+    )

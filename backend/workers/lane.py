@@ -1,0 +1,101 @@
+"""A lane: one worker process's slots on its one queue. A job is a wake-up; the lane takes what fits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from backend.domain.errors import CascadeError
+from backend.domain.identifiers import new_id
+from backend.domain.orders import WorkOrder
+from backend.domain.ports import Ledger
+from backend.workers.execution import Executor
+
+log = logging.getLogger(__name__)
+
+WAKE_UP_SECONDS = 60.0
+LOOK_SECONDS = 0.02
+BLIND_LOOK_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Lane:
+    """Begins orders and runs each in a thread of its own. `backlog` counts the queue's waiting jobs;
+    `withdraw` takes a begun allocation's own wake-up out of the queue.
+    """
+
+    queue: str
+    ledger: Ledger
+    executor: Executor
+    backlog: Callable[[], int]
+    withdraw: Callable[[WorkOrder], None]
+    clock: Callable[[], float] = time.monotonic
+    active: set[threading.Thread] = field(default_factory=set)
+    last_look: float = float("-inf")
+    last_backlog: int = 0
+
+    def serve(self, allocation_id: str | None = None, attempt: int = 1) -> int:
+        """Begin the named allocation (or none), then what else fits, for at most a minute; how many were begun.
+
+        Returns when everything that was begun has settled. Raises `Unavailable` when the first begin can't be made.
+        """
+        until = self.clock() + WAKE_UP_SECONDS
+        begun = 0
+        if allocation_id is not None:
+            begun += self._start(self.ledger.begin(allocation_id, attempt, new_id()))
+        looking = True
+        while looking or self.active:
+            looking = self._may_begin(until) and (looking or self._something_waits()) and self._begin_next()
+            begun += looking
+            if not looking:
+                if not self.active:
+                    break
+                self.executor.kit.slots.wait(LOOK_SECONDS)
+            self.active = {thread for thread in self.active if thread.is_alive()}
+        return begun
+
+    def _may_begin(self, until: float) -> bool:
+        kit = self.executor.kit
+        return not kit.stop.is_set() and kit.slots.free > 0 and self.clock() < until
+
+    def _something_waits(self) -> bool:
+        """Whether a look into the database is worth it: the queue changed, or nobody looked for a second."""
+        backlog = self.backlog()
+        changed = backlog > 0 and backlog != self.last_backlog
+        self.last_backlog = backlog
+        return changed or self.clock() - self.last_look >= BLIND_LOOK_SECONDS
+
+    def _begin_next(self) -> bool:
+        self.last_look = self.clock()
+        kit = self.executor.kit
+        try:
+            order = self.ledger.begin_next(self.queue, new_id(), kit.slots.free)
+        except CascadeError as error:
+            log.warning("nothing more is begun for now: %s", error)
+            return False
+        if order is not None:
+            self.withdraw(order)
+        return self._start(order)
+
+    def _start(self, order: WorkOrder | None) -> bool:
+        if order is None:
+            return False
+        self.executor.kit.slots.take(len(order.feeds) + len(order.deliveries))
+        thread = threading.Thread(
+            target=self._execute, args=(order,), name=f"allocation {order.allocation_id}", daemon=True
+        )
+        self.active.add(thread)
+        thread.start()
+        return True
+
+    def _execute(self, order: WorkOrder) -> None:
+        try:
+            self.executor.execute(order)
+        except Exception:
+            # A job edge: its lease runs out and the sweeper recovers it; the lane goes on with the rest.
+            log.exception("allocation %s could not be settled", order.allocation_id)
+        finally:
+            self.executor.kit.slots.announce()

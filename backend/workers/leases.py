@@ -1,0 +1,67 @@
+"""The lease thread: renews what this process holds, in its own short transaction, while the process lives."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backend.domain.errors import CascadeError
+from backend.domain.orders import WorkOrder
+from backend.domain.ports import Lease, Ledger, Standing
+
+log = logging.getLogger(__name__)
+
+
+class Leases:
+    """Renews every `seconds`. A dead or frozen process renews nothing: that is the point of it."""
+
+    def __init__(self, ledger: Ledger, seconds: float) -> None:
+        self._ledger = ledger
+        self._seconds = seconds
+        self._held: dict[str, Lease] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; after the process's last fork."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    @contextmanager
+    def held(self, order: WorkOrder) -> Iterator[None]:
+        """Renew the order's lease while inside."""
+        lease = Lease(order.allocation_id, order.attempt, order.execution)
+        with self._lock:
+            self._held[order.execution] = lease
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.pop(order.execution, None)
+
+    def renew_now(self) -> dict[str, Standing]:
+        """One renewal of everything that is held; by execution, its standing."""
+        with self._lock:
+            leases = list(self._held.values())
+        return self._ledger.renew(leases) if leases else {}
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            try:
+                lost = [
+                    name for name, standing in self.renew_now().items() if standing is Standing.SUPERSEDED
+                ]
+                if lost:
+                    log.info("%d executions settled meanwhile or were superseded", len(lost))
+            except CascadeError as error:
+                log.warning("leases could not be renewed: %s", error)
+            except Exception:
+                # The thread must outlive any error: without it all work of this process would be lost.
+                log.exception("leases could not be renewed")

@@ -1,0 +1,106 @@
+"""`SqlLedger`: phases 1 and 3 straight on the store, for attached nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from backend.domain.orders import Freeze, Outcome, WorkOrder
+from backend.domain.ports import Lease, Standing
+from backend.domain.retry import RetryPolicy
+from backend.store import allocations, deliveries, settlement
+from backend.store.allocations import Begun, Taker
+from backend.store.cipher import Cipher
+from backend.store.deliveries import DeliveryPolicy
+from backend.store.session import short_transaction, transact
+
+T = TypeVar("T")
+
+UPDATE = "update"
+DELIVER = "deliver"
+
+
+@dataclass(frozen=True, slots=True)
+class SqlLedger:
+    """Implements `Ledger` over the database. Every call is one short transaction; `Unavailable` when it stays away.
+
+    `seconds` gives each kind's own overall limit.
+    """
+
+    engine: Engine
+    cipher: Cipher
+    taker: Taker
+    items: RetryPolicy
+    deliveries: DeliveryPolicy
+    seconds: dict[str, float]
+
+    def begin(self, allocation_id: str, attempt: int, execution: str) -> WorkOrder | None:
+        """See `Ledger.begin`."""
+        return self._transact(
+            lambda session: self._order(
+                session, execution, allocations.begin(session, allocation_id, attempt, execution, self.taker)
+            )
+        )
+
+    def begin_next(self, queue: str, execution: str, max_size: int) -> WorkOrder | None:
+        """See `Ledger.begin_next`."""
+        return self._transact(lambda session: self._begin_next(session, queue, execution, max_size))
+
+    def _begin_next(self, session: Session, queue: str, execution: str, max_size: int) -> WorkOrder | None:
+        begun = allocations.begun_by(session, queue, execution)
+        if begun is None:
+            begun = allocations.begin_next(session, queue, execution, max_size, self.taker)
+        return self._order(session, execution, begun)
+
+    def _order(self, session: Session, execution: str, begun: Begun | None) -> WorkOrder | None:
+        if begun is None:
+            return None
+        if begun.kind == DELIVER:
+            deliveries.take_over(session, begun.allocation_id, self.deliveries)
+        return WorkOrder(
+            allocation_id=begun.allocation_id,
+            attempt=begun.attempt,
+            execution=execution,
+            kind=begun.kind,
+            queue=begun.queue,
+            seconds=self.seconds[begun.kind],
+            feeds=allocations.feed_orders(session, begun.allocation_id) if begun.kind == UPDATE else (),
+            deliveries=(
+                deliveries.delivery_orders(session, begun.allocation_id, self.cipher)
+                if begun.kind == DELIVER
+                else ()
+            ),
+        )
+
+    def checkpoint(self, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
+        """See `Ledger.checkpoint`."""
+        return self._transact(lambda session: self._checkpoint(session, order, progress))
+
+    def _checkpoint(self, session: Session, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
+        if isinstance(progress, Freeze):
+            lease = Lease(order.allocation_id, order.attempt, order.execution)
+            return deliveries.freeze(session, lease, progress.messages)
+        if progress.kind == DELIVER:
+            return deliveries.apply_receipts(session, progress, self.deliveries)
+        return settlement.checkpoint_update(session, progress, self.items)
+
+    def renew(self, leases: Sequence[Lease]) -> dict[str, Standing]:
+        """See `Ledger.renew`."""
+        return self._transact(lambda session: allocations.renew(session, leases, self.taker.lease_seconds))
+
+    def settle(self, outcome: Outcome) -> Standing:
+        """See `Ledger.settle`."""
+        return self._transact(lambda session: self._settle(session, outcome))
+
+    def _settle(self, session: Session, outcome: Outcome) -> Standing:
+        if outcome.kind == DELIVER:
+            return deliveries.settle_deliver(session, outcome, self.deliveries)
+        return settlement.settle_update(session, outcome, self.items)
+
+    def _transact(self, work: Callable[[Session], T]) -> T:
+        with short_transaction():
+            return transact(self.engine, work)

@@ -1,0 +1,249 @@
+"""The node process: checks, then forks and supervises its workers and its presence from one preloaded image.
+
+The supervising process itself opens no connection and starts no thread, so that it may fork at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from backend import bootstrap
+from backend.dispatch import queues
+from backend.dispatch.broker import connect
+from backend.domain.errors import CascadeError, ConfigurationError
+from backend.domain.identifiers import new_id
+from backend.domain.orders import WorkOrder
+from backend.domain.retry import RetryPolicy
+from backend.outbound import adapter
+from backend.outbound.client import GuardedHttpClient
+from backend.store import nodes
+from backend.store.allocations import Taker
+from backend.store.deliveries import DeliveryPolicy
+from backend.store.migrate import require_current
+from backend.store.session import transact
+from backend.workers.execution import Executor
+from backend.workers.forking import Child, Supervisor, fork_child
+from backend.workers.kit import Kit, Slots, Stop
+from backend.workers.lane import Lane
+from backend.workers.leases import Leases
+from backend.workers.ledger import SqlLedger
+from backend.workers.outbox import Outbox
+from backend.workers.presence import Presence, SharedCount
+from backend.workers.run import use_lane
+from backend.workers.worker import WakeUpWorker
+
+if TYPE_CHECKING:
+    from config import Settings
+
+log = logging.getLogger(__name__)
+
+REFUSED = 2
+WORKER_REDIS_RETRIES = 60
+STOP_MARGIN_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a node process must know of its node; found out by a child before anything else starts."""
+
+    node_id: str
+    name: str
+    capacity: int
+    queues: tuple[str, ...]
+
+
+def main(node_name: str | None, workers: int, names: Sequence[str], settings: Settings) -> int:
+    """Run a node's workers until SIGTERM; `None` means the parent's own, on `default`.
+
+    Returns 0 after a warm stop and 2 when something needed is missing, said in one sentence before any worker starts.
+    """
+    bootstrap.configure_logging(settings, node_name or nodes.PARENT)
+    try:
+        place = _find_place(node_name, names, settings)
+    except CascadeError as error:
+        log.error("%s", error)  # noqa: TRY400
+        return REFUSED
+    plugins = _preload(place)
+    instance = new_id()
+    count = SharedCount()
+    slots = max(1, math.ceil(place.capacity / max(1, workers)))
+    children = [
+        Child(f"worker {number + 1} of {name}", _worker_main(settings, place, instance, name, slots, plugins))
+        for name in place.queues
+        for number in range(workers)
+    ]
+    presence = Child("presence", lambda: _presence(settings, place, instance, count), counted=False)
+    log.info(
+        "node %s: %d workers on each of %s, %d slots each",
+        place.name,
+        workers,
+        ", ".join(place.queues),
+        slots,
+    )
+    Supervisor([*children, presence], settings.stop_seconds, on_change=count.set).run()
+    return 0
+
+
+def _find_place(node_name: str | None, names: Sequence[str], settings: Settings) -> Place:
+    """Ask a child that may open connections; this process must not."""
+    reading, writing = os.pipe()
+    child = fork_child(lambda: _report_place(node_name, names, settings, writing))
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    if not text:
+        raise ConfigurationError("node_check_died")
+    content = json.loads(text)
+    if "error" in content:
+        raise ConfigurationError("refused", sentence=content["error"])
+    return Place(content["node_id"], content["name"], content["capacity"], tuple(content["queues"]))
+
+
+def _report_place(node_name: str | None, names: Sequence[str], settings: Settings, writing: int) -> int:
+    try:
+        place = look_around(node_name, names, settings)
+        content: dict[str, Any] = {
+            "node_id": place.node_id,
+            "name": place.name,
+            "capacity": place.capacity,
+            "queues": place.queues,
+        }
+    except CascadeError as error:
+        content = {"error": str(error)}
+    with os.fdopen(writing, "w", encoding="utf-8") as pipe:
+        pipe.write(json.dumps(content))
+    return 0
+
+
+def look_around(node_name: str | None, names: Sequence[str], settings: Settings) -> Place:
+    """Check Redis and the database, find or make the node, and check the queue names. Raises `CascadeError`."""
+    redis = bootstrap.build_redis(settings)
+    try:
+        redis.ping()
+    except RedisError as error:
+        raise ConfigurationError("redis_away", reason=type(error).__name__) from error
+    engine = bootstrap.build_engine(settings, pooled=False)
+    require_current(engine)
+    bootstrap.build_cipher(settings)
+    return transact(engine, lambda session: _place(session, node_name, names))
+
+
+def _place(session: Session, node_name: str | None, names: Sequence[str]) -> Place:
+    node = nodes.ensure_attached(session, node_name) if node_name else nodes.ensure_parent(session)
+    session.flush()
+    existing = queues.existing_queues(nodes.all_slugs(session))
+    own = queues.node_queue(node.slug) if node.node_type else queues.DEFAULT_QUEUE
+    wanted = tuple(dict.fromkeys(queues.check_queue_name(name, existing) for name in names)) or (own,)
+    for name in wanted:
+        # Work is begun by the node that it was planned for: another node's workers would only ever be refused.
+        if name != own:
+            raise ConfigurationError("foreign_queue", name=name, node=node.name, own=own)
+    return Place(node.id, node.name, node.max_capacity, wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """What the workers share by fork."""
+
+    sources: dict[str, Any]
+    notifiers: dict[str, Any]
+
+
+def _preload(place: Place) -> Plugins:
+    """Load what the workers will need before they are forked, and nothing that they won't: memory is shared by fork."""
+    delivering = queues.DEFAULT_QUEUE in place.queues
+    return Plugins(
+        sources={} if delivering else bootstrap.load_plugins(bootstrap.SOURCES),
+        notifiers=bootstrap.load_plugins(bootstrap.NOTIFIERS) if delivering else {},
+    )
+
+
+def _worker_main(
+    settings: Settings, place: Place, instance: str, name: str, slots: int, plugins: Plugins
+) -> Callable[[], int]:
+    return lambda: _work(settings, place, instance, name, slots, plugins)
+
+
+def _work(settings: Settings, place: Place, instance: str, name: str, slots: int, plugins: Plugins) -> int:
+    """One worker process, after its fork: build everything that connects, then serve."""
+    engine = bootstrap.build_engine(settings, pooled=False)
+    redis = connect(settings.redis_url, retries=WORKER_REDIS_RETRIES)
+    ledger = build_ledger(settings, engine, place.node_id, instance)
+    adapter.install(settings.egress_allow)
+    kit = Kit(
+        sources=plugins.sources,
+        notifiers=plugins.notifiers,
+        http=GuardedHttpClient(settings.egress_allow),
+        pool=ThreadPoolExecutor(max_workers=slots, thread_name_prefix="item"),
+        slots=Slots(slots),
+        stop=Stop(max(1.0, settings.stop_seconds - STOP_MARGIN_SECONDS)),
+    )
+    leases = Leases(ledger, settings.renew_seconds)
+    executor = Executor(ledger, _outbox(settings, place), leases, kit, settled=lambda: queues.wake(redis))
+    lane = Lane(
+        queue=name,
+        ledger=ledger,
+        executor=executor,
+        backlog=lambda: _backlog(redis, name),
+        withdraw=lambda order: _withdraw(redis, order),
+    )
+    use_lane(lane)
+    leases.start()
+    worker = WakeUpWorker(redis, name, f"{name}.{new_id()}".replace(":", "."), kit.stop.set)
+    return worker.serve()
+
+
+def _backlog(redis: Any, name: str) -> int:
+    try:
+        return queues.length(redis, name)
+    except RedisError:
+        return 0
+
+
+def _withdraw(redis: Any, order: WorkOrder) -> None:
+    try:
+        queues.withdraw(redis, order.queue, order.allocation_id, order.attempt)
+    except RedisError as error:
+        # Its wake-up stays in the queue and finds the work begun: harmless.
+        log.debug("the wake-up of %s stays in the queue: %s", order.allocation_id, type(error).__name__)
+
+
+def _presence(settings: Settings, place: Place, instance: str, count: SharedCount) -> int:
+    engine = bootstrap.build_engine(settings, pooled=False)
+    ledger = build_ledger(settings, engine, place.node_id, instance)
+    presence = Presence(
+        engine, ledger, _outbox(settings, place), place.node_id, instance, version("cascade-workers"), count
+    )
+    return presence.serve()
+
+
+def _outbox(settings: Settings, place: Place) -> Outbox:
+    return Outbox(settings.outbox_dir / place.node_id, bootstrap.build_cipher(settings))
+
+
+def build_ledger(settings: Settings, engine: Engine, node_id: str, instance: str) -> SqlLedger:
+    """The ledger of one worker process."""
+    return SqlLedger(
+        engine=engine,
+        cipher=bootstrap.build_cipher(settings),
+        taker=Taker(node_id, instance, settings.lease_seconds),
+        items=RetryPolicy(settings.item_attempts, settings.retry_base_seconds),
+        deliveries=DeliveryPolicy(
+            RetryPolicy(settings.delivery_attempts, settings.retry_base_seconds),
+            settings.robot_repeat_unconfirmed,
+        ),
+        seconds={"update": settings.update_seconds, "deliver": settings.deliver_seconds},
+    )

@@ -1,0 +1,111 @@
+"""The presence process of a node: beats, drains the outbox, signs off."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import signal
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from backend.domain.errors import CascadeError
+from backend.domain.ports import Ledger
+from backend.store import nodes
+from backend.store.session import transact
+from backend.workers.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 15.0
+DRAIN_SECONDS = 2.0
+LOOK_SECONDS = 0.1
+
+
+class SharedCount:
+    """A number that the supervisor writes and the presence process reads: a page shared over fork."""
+
+    def __init__(self) -> None:
+        self._page = mmap.mmap(-1, 8)
+
+    def set(self, value: int) -> None:
+        """Write it."""
+        self._page[:8] = struct.pack("q", value)
+
+    def get(self) -> int:
+        """Read it."""
+        return int(struct.unpack("q", self._page[:8])[0])
+
+
+@dataclass(slots=True)
+class Presence:
+    """Beats for one node. After SIGTERM it signs off at once and drains until the workers have ended."""
+
+    engine: Engine
+    ledger: Ledger
+    outbox: Outbox
+    node_id: str
+    instance: str
+    version: str
+    workers: SharedCount
+    stop: threading.Event = field(default_factory=threading.Event)
+    last_beat: float = float("-inf")
+    last_count: int = -1
+    last_drain: float = float("-inf")
+
+    def serve(self) -> int:
+        """Until SIGTERM and the end of the workers."""
+        signal.signal(signal.SIGTERM, lambda *_: self.stop.set())
+        while not self.stop.wait(LOOK_SECONDS):
+            self.tick()
+        self._try(self._sign_off)
+        while self.workers.get():
+            time.sleep(LOOK_SECONDS)
+        self._try(self._drain)
+        return 0
+
+    def tick(self) -> None:
+        """Beat and drain as far as each is due. A change in the number of workers is told at once."""
+        now = time.monotonic()
+        count = self.workers.get()
+        if now - self.last_beat >= BEAT_SECONDS or count != self.last_count:
+            self.last_beat, self.last_count = now, count
+            self._try(self._beat)
+        if now - self.last_drain >= DRAIN_SECONDS:
+            self.last_drain = now
+            self._try(self._drain)
+
+    def _beat(self) -> None:
+        size = len(self.outbox.entries())
+        transact(
+            self.engine,
+            lambda session: nodes.beat(
+                session,
+                self.node_id,
+                self.instance,
+                workers_alive=self.last_count,
+                outbox_size=size,
+                version=self.version,
+            ),
+            attempts=2,
+        )
+
+    def _drain(self) -> None:
+        settled = self.outbox.drain(self.ledger)
+        if settled:
+            log.info("%d outcomes from the outbox are settled", settled)
+
+    def _sign_off(self) -> None:
+        transact(
+            self.engine, lambda session: nodes.sign_off(session, self.node_id, self.instance), attempts=2
+        )
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except CascadeError as error:
+            log.warning("%s", error)
