@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -18,6 +18,9 @@ STEPS = 1_500_000
 CHARACTERS = 8
 MAX_BITS = 2048
 TOO_MUCH = "the template asks for too much work (nested loops, or very long values)"
+
+
+_COLLECTIONS = (list, tuple, set, frozenset, range, KeysView, ValuesView, ItemsView)
 
 
 class Exhausted(RuntimeError):
@@ -54,7 +57,7 @@ class Budget:
             if isinstance(each, dict):
                 waiting.extend(each)
                 waiting.extend(each.values())
-            elif isinstance(each, list | tuple | set | frozenset | range):
+            elif isinstance(each, _COLLECTIONS):
                 self.spend(len(each) / 16)
                 waiting.extend(each)
             if self.steps < 0:

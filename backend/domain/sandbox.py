@@ -1,7 +1,7 @@
 """A Jinja2 sandbox whose templates can neither run long nor grow big.
 
 Every template runs on a budget of steps (see `metering`): calls, filters, tests, operators and output go through
-hooks of the environment, and what Jinja2 compiles to bare Python (loops, comparisons, slices, `~`) gets hooks put
+hooks of the environment, and what Jinja2 compiles to bare Python (loops, comparisons, slices, keys, `~`) gets hooks put
 in. A loop pays per round, and for the fixed text that a round repeats. Filters, methods and attributes are
 allow-lists.
 """
@@ -48,6 +48,13 @@ class TemplateProblem(Exception):
     def __init__(self, line: int, reason: str) -> None:
         self.line, self.reason = line, reason
         super().__init__(f"line {line}: {reason}")
+
+
+class Notes(Namespace):
+    """What `namespace()` makes; shown, it would show everything inside it."""
+
+    def __repr__(self) -> str:
+        return "namespace"
 
 
 _PLAIN_METHODS = frozenset(
@@ -150,13 +157,19 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         self.globals = {
             "range": _range,
             "dict": dict,
-            "namespace": Namespace,
+            "namespace": Notes,
             "cycler": Cycler,
             "joiner": Joiner,
             "len": len,
             "json_encode": self.filters["json_encode"],
         }
         self.binop_table.update(BINARY)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Pay for hashing the key, or for showing it in an error."""
+        if not isinstance(argument, str | int):
+            spending().weigh(argument)
+        return super().getitem(obj, argument)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ARG002
         """Allow-list by type; everything else about an object is out of reach."""
@@ -226,7 +239,7 @@ _REFUSED: dict[type[nodes.Node], str] = {
 
 
 class _Meters(NodeTransformer):
-    """Puts the hooks into what Jinja2 compiles to bare Python: loops, comparisons, slices and `~`."""
+    """Puts the hooks into what Jinja2 compiles to bare Python: loops, comparisons, slices, keys and `~`."""
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
         if type(node) in _REFUSED:
@@ -252,6 +265,12 @@ class _Meters(NodeTransformer):
         self.generic_visit(node)
         if isinstance(node.arg, nodes.Slice):
             node.node = _hook("sliced", node.node)
+        return node
+
+    def visit_Pair(self, node: nodes.Pair) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if not isinstance(node.key, nodes.Const):
+            node.key = _hook("compared", node.key)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802

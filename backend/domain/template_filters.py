@@ -92,6 +92,10 @@ def _keyed(part: object, attribute: str | None) -> object:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    purse = spending()
+    purse.make_text(purse.weigh(value))
     return "" if value is None else str(value)
 
 
