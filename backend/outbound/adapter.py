@@ -103,7 +103,7 @@ class GuardedAdapter(HTTPAdapter):
         proxies: Any = None,
     ) -> requests.Response:
         """Send it, and record how it ended."""
-        exchange = Exchange.lasting(_seconds(timeout))
+        exchange = Exchange.lasting(_seconds(timeout), request.method or "")
         token = current.set(exchange)
         try:
             response = super().send(request, stream, timeout, verify, cert, proxies)

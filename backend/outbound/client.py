@@ -16,7 +16,7 @@ from backend.domain.errors import WorkError
 from backend.domain.ports import HttpRequest, HttpResponse
 from backend.outbound.addresses import parse_networks
 from backend.outbound.connections import guarded_pools, proxy_pools, verified_context
-from backend.outbound.exchange import Exchange, current
+from backend.outbound.exchange import REPEATABLE, Exchange, current
 from backend.outbound.failures import UNDERNEATH, translate
 from backend.outbound.proxies import Proxies
 from backend.outbound.redirects import (
@@ -38,7 +38,6 @@ DEFAULT_HEADERS = {
 CHUNK = 64 * 1024
 REDIRECT_BODY = 16 * 1024
 KEPT_SECONDS = 30.0
-REPEATABLE = frozenset({"GET", "HEAD"})
 
 
 class GuardedHttpClient:
@@ -64,7 +63,7 @@ class GuardedHttpClient:
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send it; any HTTP status is an answer. Raises `WorkError` as the port says."""
-        exchange = Exchange.lasting(request.seconds)
+        exchange = Exchange.lasting(request.seconds, request.method)
         token = current.set(exchange)
         try:
             return self._follow(request, exchange)
@@ -118,10 +117,7 @@ class GuardedHttpClient:
 
     def _open_once(self, hop: Hop, url: Url, exchange: Exchange) -> urllib3.BaseHTTPResponse:
         headers = sendable(hop, url, DEFAULT_HEADERS)
-        if hop.method not in REPEATABLE:
-            # Never on a kept connection, where a broken answer can't be told from a server that had hung up.
-            headers.setdefault("Connection", "close")
-        pools = self._pools_for(self._proxies.choose(url), kept=hop.method in REPEATABLE)
+        pools = self._pools_for(self._proxies.choose(url))
         return pools.urlopen(
             hop.method,
             url._replace(auth=None, fragment=None).url,
@@ -133,16 +129,15 @@ class GuardedHttpClient:
             timeout=exchange.remaining(),
         )
 
-    def _pools_for(self, proxy: str, *, kept: bool) -> urllib3.PoolManager:
-        """The pools for this kind of request. All are replaced now and then: so idle connections end."""
-        key = f"{kept} {proxy}"
+    def _pools_for(self, proxy: str) -> urllib3.PoolManager:
+        """The pools that lead there. All are replaced now and then: so idle connections end."""
         with self._lock:
             now = time.monotonic()
             if now >= self._pools_until:
                 self._pools, self._pools_until = {}, now + KEPT_SECONDS
-            pools = self._pools.get(key)
+            pools = self._pools.get(proxy)
             if pools is None:
-                pools = self._pools[key] = self._new_pools(proxy)
+                pools = self._pools[proxy] = self._new_pools(proxy)
         return pools
 
     def _new_pools(self, proxy: str) -> urllib3.PoolManager:

@@ -139,13 +139,26 @@ class GuardedHTTPSConnection(_GuardedMixin, HTTPSConnection):
     """A guarded connection with TLS."""
 
 
+class _GuardedPool(HTTPConnectionPool):
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)
+        if current.get().fresh:
+            # A closed connection opens anew when it is used.
+            connection.close()
+        return connection
+
+
+class _GuardedSecurePool(_GuardedPool, HTTPSConnectionPool):
+    pass
+
+
 def _pool_classes(guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
     # urllib3 builds connections from their class alone, so the guard has to be part of the class.
     plain = type("HTTPConnection", (GuardedHTTPConnection,), {"guard": guard})
     secure = type("HTTPSConnection", (GuardedHTTPSConnection,), {"guard": guard})
     return {
-        "http": type("HTTPPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-        "https": type("HTTPSPool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+        "http": type("HTTPPool", (_GuardedPool,), {"ConnectionCls": plain}),
+        "https": type("HTTPSPool", (_GuardedSecurePool,), {"ConnectionCls": secure}),
     }
 
 

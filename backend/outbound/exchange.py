@@ -6,22 +6,30 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+REPEATABLE = frozenset({"GET", "HEAD"})
+
 
 @dataclass(slots=True)
 class Exchange:
     """One request and its answer, redirects included. `deadline` is on the monotonic clock.
 
-    `sent`: bytes of the request may have reached the other side. `connected`: a connection was opened for it.
+    `fresh`: no kept connection may be used. `sent`: bytes of the request may have reached the other side.
+    `connected`: a connection was opened for it.
     """
 
     deadline: float
+    fresh: bool = False
     sent: bool = False
     connected: bool = False
 
     @classmethod
-    def lasting(cls, seconds: float) -> Exchange:
-        """An exchange that may take so many seconds from now."""
-        return cls(time.monotonic() + seconds)
+    def lasting(cls, seconds: float, method: str) -> Exchange:
+        """An exchange that may take so many seconds from now.
+
+        What must not be repeated never goes over a kept connection: there a broken answer can't be told from
+        a server that had hung up before.
+        """
+        return cls(time.monotonic() + seconds, fresh=method.upper() not in REPEATABLE)
 
     def remaining(self) -> float:
         """Seconds left. Raises `TimeoutError` when there are none."""
