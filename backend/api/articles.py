@@ -23,7 +23,7 @@ def list_articles() -> Response:
     found, total = read(
         parts().engine,
         lambda session: store.list_articles(
-            session, feed_id=asked.feed_id, q=asked.q, limit=asked.limit, offset=asked.offset
+            session, feed_id=asked.feed_id or "", q=asked.q, limit=asked.limit, offset=asked.offset
         ),
     )
     return success_list((ArticleAnswer.model_validate(view) for view in found), total)

@@ -35,9 +35,9 @@ def allocations() -> Response:
         parts().engine,
         lambda session: list_allocations(
             session,
-            task_id=asked.task_id or None,
-            node_id=asked.node_id or None,
-            status=asked.status or None,
+            task_id=asked.task_id,
+            node_id=asked.node_id,
+            status=asked.status,
             kind=asked.kind,
             limit=asked.limit,
             offset=asked.offset,

@@ -51,6 +51,10 @@ def actor() -> str:
 
 def language() -> Language:
     """The language of the answer: what the client prefers of English and Chinese."""
-    if not has_request_context():
-        return "en"
-    return "zh" if request.accept_languages.best_match(["en", "zh"]) == "zh" else "en"
+    preferred = request.accept_languages.values() if has_request_context() else ()
+    for tag in preferred:
+        # werkzeug's own best_match would take "en;q=0.1" before a more wanted "zh-TW".
+        primary = tag.casefold().replace("_", "-").partition("-")[0]
+        if primary in {"en", "zh"}:
+            return "zh" if primary == "zh" else "en"
+    return "en"

@@ -29,6 +29,10 @@ Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.~@:+=-]{1,64}$")]
 Search = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 
 
+def _empty_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
 def _header_text(value: object) -> object:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
 
@@ -44,6 +48,9 @@ def _feeds_tag(value: object) -> str:
     return "every feed" if isinstance(value, str) else "named feeds"
 
 
+# Scripts send `?task_id=` for "no filter".
+OptionalId = Annotated[Id | None, BeforeValidator(_empty_is_none)]
+OptionalState = Annotated[AllocationState | None, BeforeValidator(_empty_is_none)]
 Headers = Annotated[str, BeforeValidator(_header_text), Field(max_length=MAX_SECRET)]
 Template = Annotated[str, Field(max_length=65_000), AfterValidator(_fits_column)]
 # The tags hold a space, so that no field's path can be taken for one.
@@ -132,7 +139,7 @@ class TaskChangeRequest(Request):
 class ArticleQuery(PageQuery):
     """Which articles."""
 
-    feed_id: Id | Literal[""] = ""
+    feed_id: OptionalId = None
     q: Search = ""
 
 
@@ -145,9 +152,9 @@ class DispatchQuery(Request):
 class AllocationQuery(PageQuery):
     """Which allocations."""
 
-    task_id: Id | Literal[""] = ""
-    node_id: Id | Literal[""] = ""
-    status: AllocationState | Literal[""] = ""
+    task_id: OptionalId = None
+    node_id: OptionalId = None
+    status: OptionalState = None
     kind: Literal["update", "publish", "account", "deliver", "all"] = "update"
 
 

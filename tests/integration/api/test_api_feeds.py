@@ -98,7 +98,9 @@ def test_a_change_to_an_address_that_another_feed_has_is_a_conflict(admin: Flask
     assert data(admin.get(f"{FEEDS}/{second}"))["url"] == "https://example.com/b"
 
 
-def test_deleting_a_feed_takes_its_articles_and_its_place_in_tasks_along(api: Api, admin: FlaskClient) -> None:
+def test_deleting_a_feed_takes_its_articles_and_its_place_in_tasks_along(
+    api: Api, admin: FlaskClient
+) -> None:
     doomed, kept = add_feed(admin, "https://example.com/a"), add_feed(admin, "https://example.com/b")
     task_id = add_task(admin, [doomed, kept])
     api.store_articles(doomed, *[ArticleDraft(str(n), f"A {n}", "") for n in range(3)])
@@ -108,9 +110,7 @@ def test_deleting_a_feed_takes_its_articles_and_its_place_in_tasks_along(api: Ap
     assert data(admin.get(f"/api/v1/message-tasks/{task_id}"))["feed_ids"] == [kept]
     left = read(api.engine, lambda session: session.scalars(select(Article.title)).all())
     assert left == ["Kept"]
-    rows = read(
-        api.engine, lambda session: session.scalar(select(func.count()).select_from(MessageTaskFeed))
-    )
+    rows = read(api.engine, lambda session: session.scalar(select(func.count()).select_from(MessageTaskFeed)))
     assert rows == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -14,7 +15,7 @@ from tests.integration.api.harness import Api, add_feed, add_task, data, field_e
 
 TASKS = "/api/v1/message-tasks"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-SECRETS = {
+SECRETS: dict[str, Any] = {
     "message_type": 1,
     "web_hook_url": "https://hooks.example.com/secret-path?token=secret-token",
     "headers": {"X-Token": "secret-header"},
@@ -39,7 +40,7 @@ def task_baseline(api: Api) -> datetime | None:
 
 def feed_baselines(api: Api) -> dict[str, datetime]:
     query = select(MessageTaskFeed.feed_id, MessageTaskFeed.baseline_at)
-    return read(api.engine, lambda session: {feed: at for feed, at in session.execute(query)})
+    return read(api.engine, lambda session: {row.feed_id: row.baseline_at for row in session.execute(query)})
 
 
 def test_only_a_name_and_feeds_are_needed(admin: FlaskClient) -> None:
@@ -208,9 +209,7 @@ def test_a_task_that_begins_to_deliver_starts_now(
         {"cron_exp": "0 9 * * *"},
     ],
 )
-def test_any_other_change_keeps_the_baseline(
-    api: Api, admin: FlaskClient, change: dict[str, object]
-) -> None:
+def test_any_other_change_keeps_the_baseline(api: Api, admin: FlaskClient, change: dict[str, object]) -> None:
     task_id = add_task(admin, web_hook_url="https://hooks.example.com/x")
     age(api)
     data(admin.put(f"{TASKS}/{task_id}", json=change))

@@ -1,0 +1,69 @@
+"""Every route needs a login unless it is listed as open, and the list is what we decided it to be."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+import config
+from backend.api.app import create_app
+from backend.api.auth import OPEN_ENDPOINTS
+
+# Everybody may: log in, ask whether we live, look at the start page. Adding to this list is a decision.
+DECIDED_OPEN = {
+    "home.page",
+    "home.style",
+    "health.healthz",
+    "health.livez",
+    "health.readyz",
+    "login.log_in",
+}
+
+
+def make_app() -> Flask:
+    settings = config.load({"CASCADE_SECRET_KEY": "a key for tests only"}, data_dir=Path("/nonexistent"))
+    # Nothing listens there: a route that gets as far as the database answers 503 and fails its test.
+    return create_app(
+        dataclasses.replace(settings, database_url="sqlite:////nonexistent/cascade.db", redis_url="")
+    )
+
+
+APP = make_app()
+CLOSED = [
+    (method, rule.rule.replace("<id:", "<").replace("<", "").replace(">", ""))
+    for rule in APP.url_map.iter_rules()
+    if rule.endpoint not in OPEN_ENDPOINTS
+    for method in sorted(rule.methods or ())
+]
+
+
+def test_the_open_routes_are_the_ones_we_decided_on() -> None:
+    assert OPEN_ENDPOINTS == DECIDED_OPEN
+
+
+def test_every_open_endpoint_exists() -> None:
+    assert {rule.endpoint for rule in APP.url_map.iter_rules()} >= OPEN_ENDPOINTS
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_a_route_asks_for_a_login_before_anything_else(method: str, path: str) -> None:
+    answer = APP.test_client().open(path, method=method)
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_a_forged_token_opens_nothing(method: str, path: str) -> None:
+    # {"alg":"none"}, {"sub":"1","token_version":1,"exp":9999999999}
+    forged = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIiwidG9rZW5fdmVyc2lvbiI6MSwiZXhwIjo5OTk5OTk5OTk5fQ."
+    answer = APP.test_client().open(path, method=method, headers={"Authorization": f"Bearer {forged}"})
+    assert answer.status_code == 401
+
+
+def test_every_route_of_the_cascade_answers_under_both_prefixes() -> None:
+    rules = {(rule.rule, method) for rule in APP.url_map.iter_rules() for method in rule.methods or ()}
+    ours = {(rule, method) for rule, method in rules if rule.startswith("/api/v1/cascade/")}
+    assert ours
+    assert {(rule.replace("/v1/", "/v1/wx/"), method) for rule, method in ours} <= rules
