@@ -13,7 +13,6 @@ import requests
 from apprise import Apprise, AppriseAsset, NotifyFormat
 from apprise.exception import AppriseException
 from apprise.plugins.bark import NotifyBark
-from apprise.plugins.dingtalk import NotifyDingTalk
 
 from backend.domain.answers import classify_robot_answer, classify_status
 from backend.domain.errors import InvalidInput, WorkError
@@ -21,13 +20,12 @@ from backend.domain.orders import DeliveryOrder, Failure, FrozenMessage, Receipt
 from backend.domain.ports import HttpClient
 from backend.domain.receivers import Kind, receiver_of, robot_address
 from backend.domain.rendering import NOTICE
-from backend.notify.robot_plugins import FeishuCard, WeComMarkdown
+from backend.notify.robot_plugins import DingTalkMarkdown, FeishuCard, WeComMarkdown
 from backend.notify.secrecy import excerpt, refusal, secrets_of
 from backend.notify.sizes import fit
 from backend.outbound.adapter import GuardedAdapter, Recording, recorded
 
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 15.0
+SECONDS = 20.0
 
 # Bark's own names for what its address may carry, and Apprise's.
 BARK_OPTIONS = {
@@ -49,13 +47,15 @@ class RobotNotifier:
     """Implements `Notifier` for chat robots, which cannot recognise a repeat.
 
     `hosts` sends what is meant for a service's host elsewhere: {"oapi.dingtalk.com": "https://ding.example.com"}.
+    `seconds` bounds the whole exchange.
     """
 
     name = "robot"
     recognises_repeats = False
 
-    def __init__(self, hosts: Mapping[str, str] | None = None) -> None:
+    def __init__(self, hosts: Mapping[str, str] | None = None, seconds: float = SECONDS) -> None:
         self._hosts = dict(hosts or {})
+        self._seconds = seconds
         self._asset = AppriseAsset(
             app_id="Cascade", app_desc="Cascade", http_redirects=False, image_url_mask="", image_path_mask=""
         )
@@ -76,7 +76,7 @@ class RobotNotifier:
         with recorded() as recording:
             accepted = _notify(plugin, "" if kind is Kind.WECOM else title, body)
         if failure := _failure(kind, accepted, recording):
-            raise refusal(failure, secrets)
+            raise refusal(failure, recording.status, secrets)
         warning = "; ".join(filter(None, (message.warning, cut)))
         return Receipt(delivery.delivery_id, recording.status, excerpt(recording.excerpt, secrets), warning)
 
@@ -95,7 +95,8 @@ class RobotNotifier:
             plugin = None
         if plugin is None:
             raise WorkError("robot_unsent", permanent=True)
-        plugin.socket_connect_timeout, plugin.socket_read_timeout = CONNECT_SECONDS, READ_SECONDS
+        # The guard takes the sum of the two for the exchange.
+        plugin.socket_connect_timeout, plugin.socket_read_timeout = self._seconds / 4, self._seconds * 3 / 4
         plugin.redirects = False
         return kind, plugin
 
@@ -117,7 +118,7 @@ class RobotNotifier:
 def _native(kind: Kind, url: str, asset: AppriseAsset) -> Any:
     address = robot_address(url)
     if kind is Kind.DINGTALK:
-        dingtalk: Any = NotifyDingTalk
+        dingtalk: Any = DingTalkMarkdown
         return dingtalk(token=address.token, secret=address.secret or None, asset=asset)
     if kind is Kind.FEISHU:
         return FeishuCard(address.token, address.secret, address.host, asset=asset)
@@ -153,6 +154,8 @@ def _insist_on_guard() -> None:
 
 def _notify(plugin: Any, title: str, body: str) -> bool:
     """Hand the message to Apprise. Raises `WorkError` for what it does not even try to send."""
+    if not body.strip():
+        raise WorkError("robot_unsent", permanent=True, detail="the rendered message is empty")
     try:
         return bool(
             plugin.notify(
@@ -160,13 +163,12 @@ def _notify(plugin: Any, title: str, body: str) -> bool:
             )
         )
     except AppriseException as error:
-        detail = "" if body.strip() else "the rendered message is empty"
-        raise WorkError("robot_unsent", permanent=True, detail=detail) from error
+        raise WorkError("robot_unsent", permanent=True) from error
 
 
 def _overflow(plugin: Any) -> str:
     # One message in one request: a message in parts could arrive by halves.
-    known = isinstance(plugin, NotifyDingTalk | NotifyBark | FeishuCard | WeComMarkdown)
+    known = isinstance(plugin, DingTalkMarkdown | NotifyBark | FeishuCard | WeComMarkdown)
     return "upstream" if known else "truncate"
 
 

@@ -30,7 +30,7 @@ def excerpt(body: str, secrets: tuple[str, ...]) -> str:
     return " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())[:EXCERPT]
 
 
-def refusal(failure: Failure, secrets: tuple[str, ...], body: str = "") -> WorkError:
+def refusal(failure: Failure, status: int, secrets: tuple[str, ...], body: str = "") -> WorkError:
     """The failure as the error to raise, with the receiver's own words."""
     words = f"{failure.message}: {body}" if body.strip() else failure.message
     return WorkError(
@@ -39,6 +39,7 @@ def refusal(failure: Failure, secrets: tuple[str, ...], body: str = "") -> WorkE
         ambiguous=failure.ambiguous,
         retry_after=failure.retry_after,
         detail=excerpt(words, secrets),
+        response_status=status,
     )
 
 

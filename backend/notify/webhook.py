@@ -22,21 +22,24 @@ class WebhookNotifier:
     name = "webhook"
     recognises_repeats = True
 
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+
     def send(self, delivery: DeliveryOrder, message: FrozenMessage, http: HttpClient) -> Receipt:
         """POST it once; redirects are not followed. Raises `WorkError`."""
-        kind, request = _prepare(delivery, message)
+        kind, request = _prepare(delivery, message, self._seconds)
         response = http.send(request)
         secrets = secrets_of(delivery)
         body = response.body.decode("utf-8", "replace")
         # A robot refuses raw messages as it refuses others: with HTTP 200.
         if kind in ROBOTS and (failure := classify_robot_answer(kind, response.status, body)):
-            raise refusal(failure, secrets)
+            raise refusal(failure, response.status, secrets)
         if failure := classify_status(response.status, response.headers, datetime.now(UTC)):
-            raise refusal(failure, secrets, body)
+            raise refusal(failure, response.status, secrets, body)
         return Receipt(delivery.delivery_id, response.status, excerpt(body, secrets), message.warning)
 
 
-def _prepare(delivery: DeliveryOrder, message: FrozenMessage) -> tuple[Kind, HttpRequest]:
+def _prepare(delivery: DeliveryOrder, message: FrozenMessage, seconds: float) -> tuple[Kind, HttpRequest]:
     try:
         kind = receiver_of(delivery.web_hook_url, delivery.message_type).kind
         headers = _headers(delivery)
@@ -47,7 +50,7 @@ def _prepare(delivery: DeliveryOrder, message: FrozenMessage) -> tuple[Kind, Htt
     text = message.body if raw else _notice(message)
     body = text.encode("utf-8", "replace")
     request = HttpRequest(
-        "POST", delivery.web_hook_url.strip(), headers, body, SECONDS, follow_redirects=False
+        "POST", delivery.web_hook_url.strip(), headers, body, seconds, follow_redirects=False
     )
     return kind, request
 
