@@ -1,13 +1,13 @@
-"""The `cascade` command: its commands are imported when they are called, so that `--help` and scripts start fast."""
+"""The `cascade` command: what it can do, and how errors end."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import click
 
 from backend.cli.language import language
+from backend.cli.lazy import LazyGroup
 from backend.domain.errors import CascadeError, ConfigurationError, Conflict, InvalidInput, NotFound
 
 REFUSALS = (InvalidInput, NotFound, Conflict, ConfigurationError)
@@ -25,25 +25,8 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """Knows the names and summaries of its commands without importing them; turns our errors into exit codes."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
-        """In the order in which a person needs them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        found = getattr(importlib.import_module(module), attribute)
-        return found if isinstance(found, click.Command) else _wrap(cmd_name, found)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The list in `--help`."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+class Cascade(LazyGroup):
+    """Turns our errors into sentences and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what a person can mend ends as a sentence."""
@@ -81,17 +64,7 @@ def sentence_of(error: CascadeError, in_language: str) -> str:
     return "; ".join(texts)
 
 
-def _wrap(name: str, function: Any) -> click.Command:
-    """A command that reads its arguments itself."""
-    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
-    return click.Command(
-        name,
-        callback=lambda: click.get_current_context().exit(int(function() or 0)),
-        context_settings=settings,
-    )
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Cascade, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cascade-workers", prog_name="cascade")
 def cascade() -> None:
     """Cascade collects feeds and delivers what is new, on this machine and on child nodes.

@@ -138,3 +138,16 @@ def redis_address(url: str) -> str:
     if "path" in options:
         return str(options["path"])
     return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+
+
+def check_redis(url: str) -> None:
+    """Raise `ConfigurationError`, without the password, when somebody else's Redis does not serve us."""
+    try:
+        address = redis_address(url)
+    except ValueError as error:
+        raise ConfigurationError("bad_setting", name="REDIS_URL", detail=str(error)) from None
+    try:
+        with connect(url, retries=1) as client:
+            client.ping()
+    except RedisError as error:
+        raise ConfigurationError("redis_silent", address=address, detail=str(error)) from error

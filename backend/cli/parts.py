@@ -14,9 +14,12 @@ from pathlib import Path
 
 import psutil
 
+from config import Settings
+
 PR_SET_PDEATHSIG = 1
 KILL_PASSES = 5
 STDERR = 2
+ADMIN_PASSWORD = "CASCADE_ADMIN_PASSWORD"  # noqa: S105  (the variable's name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,22 @@ class Recipe:
     stage: int
     folder: Path
     listen: Callable[[str], None] | None = None
+
+
+def environment_of(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the parts are told; secrets travel here and never on a command line."""
+    told = {name: value for name, value in environ.items() if name != ADMIN_PASSWORD}
+    if settings.config_file is not None:
+        told["CASCADE_CONFIG"] = str(settings.config_file)
+    return told | {
+        "CASCADE_DATA_DIR": str(settings.data_dir),
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "CASCADE_HOST": settings.host,
+        "CASCADE_PORT": str(settings.port),
+        "LOG_LEVEL": settings.log_level,
+        "PYTHONSAFEPATH": "1",
+    }
 
 
 class Part:

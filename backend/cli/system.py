@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -19,12 +18,11 @@ from backend.bootstrap import ensure_secret_key
 from backend.cli import embedded_redis
 from backend.cli.embedded_redis import EmbeddedRedis
 from backend.cli.language import say
-from backend.cli.opening import reachable_engine, redis_address
+from backend.cli.opening import check_redis, reachable_engine
 from backend.cli.output import result
-from backend.cli.parts import Recipe
+from backend.cli.parts import ADMIN_PASSWORD, Recipe, environment_of
 from backend.cli.starting import ANY_ADDRESS, url_of
 from backend.cli.supervision import StopRequested, Supervisor
-from backend.dispatch.broker import connect
 from backend.domain.errors import ConfigurationError, InvalidInput
 from backend.domain.identifiers import new_id
 from backend.store.migrate import upgrade
@@ -38,7 +36,6 @@ APP = "backend.api.app:create_app_from_environment()"
 WORKERS_STAGE, PARENT_STAGE, REDIS_STAGE = 0, 1, 2
 REDIS_START_SECONDS = 30.0  # an append-only file may have to be read first
 STILL_STARTING_SECONDS = 20.0
-ADMIN_PASSWORD = "CASCADE_ADMIN_PASSWORD"  # noqa: S105  (the variable's name)
 
 log = logging.getLogger(__name__)
 
@@ -58,22 +55,6 @@ def stop_limits(stop_seconds: float) -> tuple[float, float, float]:
     With the default of 8 s everything is over within 10 s.
     """
     return (stop_seconds + 0.3, stop_seconds + 1.1, stop_seconds + 1.7)
-
-
-def environment_of(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    """What the parts are told; secrets travel here and never on a command line."""
-    told = {name: value for name, value in environ.items() if name != ADMIN_PASSWORD}
-    if settings.config_file is not None:
-        told["CASCADE_CONFIG"] = str(settings.config_file)
-    return told | {
-        "CASCADE_DATA_DIR": str(settings.data_dir),
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "CASCADE_HOST": settings.host,
-        "CASCADE_PORT": str(settings.port),
-        "LOG_LEVEL": settings.log_level,
-        "PYTHONSAFEPATH": "1",
-    }
 
 
 def recipes(settings: Settings, size: Size, environ: Mapping[str, str]) -> list[Recipe]:
@@ -174,19 +155,6 @@ def create_first_user(engine: Engine, given_password: str) -> None:
         ),
     )
     result(say("admin_made_given") if given_password else say("admin_made", password=password))
-
-
-def check_redis(url: str) -> None:
-    """Raise `ConfigurationError`, without the password, when somebody else's Redis does not serve us."""
-    try:
-        address = redis_address(url)
-    except ValueError as error:
-        raise ConfigurationError("bad_setting", name="REDIS_URL", detail=str(error)) from None
-    try:
-        with connect(url, retries=1) as client:
-            client.ping()
-    except RedisError as error:
-        raise ConfigurationError("redis_silent", address=address, detail=str(error)) from error
 
 
 def readiness(settings: Settings) -> tuple[bool, str]:

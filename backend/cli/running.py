@@ -1,0 +1,114 @@
+"""`cascade node run`: the node process; `start_workers.sh` execs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+from sqlalchemy.orm import Session
+
+from backend.bootstrap import configure_logging, load_settings
+from backend.cli import options
+from backend.cli.opening import check_redis, reachable_engine
+from backend.cli.parts import Recipe, environment_of
+from backend.cli.supervision import Supervisor
+from backend.dispatch.queues import DEFAULT_QUEUE, WILDCARD, check_queue_name, node_queue
+from backend.domain.errors import ConfigurationError
+from backend.store.migrate import require_current
+from backend.store.nodes import PARENT, ensure_attached, list_nodes
+from backend.store.session import read, transact
+from backend.workers import node
+from config import ROOT, Settings
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[NAME] [QUEUE]...")
+@click.option("--node", "name", help="The node's name, when every word is a queue.", hidden=True)
+@click.option("--only-queues", is_flag=True, help="Every word is a queue.", hidden=True)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Workers per queue."
+)
+@options.data_dir
+@click.pass_context
+def run(
+    context: click.Context,
+    words: tuple[str, ...],
+    name: str | None,
+    only_queues: bool,
+    workers: int,
+    data_dir: Path | None,
+) -> None:
+    """Run a node on this machine, in the foreground; without NAME the parent's own workers on `default`."""
+    if not only_queues and name is None and words:
+        name, words = words[0], words[1:]
+    _refuse_wildcards(words)
+    settings = load_settings(data_dir=data_dir)
+    if not settings.redis_url:
+        raise ConfigurationError("no_redis")
+    check_redis(settings.redis_url)
+    by_node = _queues_by_node(settings, name, words)
+    if len(by_node) == 1:
+        [(name, queues)] = by_node.items()
+        context.exit(node.main(name, workers, queues, settings))
+    configure_logging(settings, "workers")
+    run_several(settings, {one: _command(one, workers, queues) for one, queues in by_node.items()})
+
+
+def _refuse_wildcards(queues: Sequence[str]) -> None:
+    """Wildcards are refused first: that needs neither database nor Redis."""
+    for queue in queues:
+        if WILDCARD.search(queue):
+            check_queue_name(queue, [DEFAULT_QUEUE, node_queue("NAME")])
+
+
+def _queues_by_node(
+    settings: Settings, name: str | None, queues: Sequence[str]
+) -> dict[str | None, list[str]]:
+    """By node, the queues to serve; `None` is the parent. Raises `CascadeError` when something can't be served.
+
+    Its connections are closed at the end: workers are forked from this process.
+    """
+    engine = reachable_engine(settings)
+    try:
+        require_current(engine)
+        if name is not None:
+            transact(engine, lambda session: ensure_attached(session, name))
+        owners = read(engine, _owners)
+    finally:
+        engine.dispose()
+    wanted: dict[str | None, list[str]] = {}
+    for queue in queues:
+        owner = owners[check_queue_name(queue, list(owners))]
+        if name is not None and owner != name:
+            own = next(one for one, node_name in owners.items() if node_name == name)
+            raise ConfigurationError("foreign_queue", name=queue, node=name, own=own)
+        wanted.setdefault(owner, []).append(queue)
+    return wanted or {name: []}
+
+
+def _owners(session: Session) -> dict[str, str | None]:
+    """By queue, the name of the attached node that it belongs to; `default` is the parent's."""
+    attached = [one for one in list_nodes(session) if one.node_type == 1 and one.transport == "attached"]
+    return {DEFAULT_QUEUE: None} | {one.queue: one.name for one in attached}
+
+
+def _command(name: str | None, workers: int, queues: Sequence[str]) -> list[str]:
+    own = ["--node", name] if name is not None else []
+    words = ["node", "run", "--only-queues", "--workers", str(workers), *own, "--", *queues]
+    return [sys.executable, "-m", "backend.cli.main", *words]
+
+
+def run_several(settings: Settings, commands: Mapping[str | None, Sequence[str]]) -> None:
+    """A node process for each command, until a signal asks to stop: work is begun only by the node it was planned for."""
+    supervisor = Supervisor()
+    environment = environment_of(settings, os.environ)
+    with supervisor.listening_to_signals():
+        try:
+            for name, command in commands.items():
+                supervisor.start(Recipe(name or PARENT, command, environment, 0, ROOT))
+            supervisor.run()
+        finally:
+            supervisor.stop([settings.stop_seconds + 0.3])
