@@ -34,6 +34,13 @@ DEBRIS = re.compile(
 # Where work ends or a process begins, any error must become a record or an exit code: module:function -> why.
 BROAD_EXCEPTS: dict[str, str] = {
     "backend.bootstrap:load_plugins": "somebody else's plug-in may fail in any way at import; the rest must go on",
+    "backend.workers.deliver:prepare": "a job edge: a body that can't be made is one delivery's failure",
+    "backend.workers.deliver:send": "a job edge: whatever a notifier raises ends one delivery",
+    "backend.workers.execution:_work": "a job edge: a bug must end as a failure that a person can read",
+    "backend.workers.forking:fork_child": "a process edge: logged, and the supervisor starts what it needs again",
+    "backend.workers.lane:_execute": "a job edge: logged, then the lease runs out and the sweeper recovers the work",
+    "backend.workers.leases:_run": "a thread edge: without this thread all work of the process would be lost",
+    "backend.workers.update:collect": "a job edge: whatever a source raises ends one item",
 }
 
 

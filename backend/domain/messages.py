@@ -54,10 +54,6 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "An unexpected error ended the work: {detail}",
         "意外错误导致工作中止：{detail}",
     ),
-    "attempts_spent": (
-        "All {attempts} attempts failed; the last one said: {detail}",
-        "{attempts} 次尝试均失败；最后一次：{detail}",
-    ),
     # feeds, message tasks, people (api and store)
     "bad_feed_url": (
         "{url!r} is not the address of a feed: it must be a complete http:// or https:// URL of at most 2048 characters.",

@@ -117,6 +117,7 @@ class DeliveryOrder:
     articles: tuple[DeliveryArticle, ...]
     idempotency_key: str
     frozen: FrozenMessage | None = None
+    time_zone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ def _order(
         articles=tuple(articles),
         idempotency_key=delivery.id,
         frozen=frozen,
+        time_zone=task.time_zone,
     )
 
 

@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from backend.domain.errors import InvalidInput, Unavailable, WorkError
 from backend.domain.orders import DeliveryOrder, Failure, Freeze, FrozenMessage, Outcome, Receipt, WorkOrder
@@ -41,7 +42,7 @@ class Sending:
         """Render what has no body yet. A job edge: whatever goes wrong is this delivery's failure and no other's."""
         try:
             notifier = self.kit.notifiers[receiver_of(delivery.web_hook_url, delivery.message_type).notifier]
-            message = delivery.frozen or render_message(delivery, datetime.now(UTC), UTC)
+            message = delivery.frozen or render_message(delivery, datetime.now(UTC), ZoneInfo(delivery.time_zone))
         except WorkError as error:
             self._refuse(delivery, failure_of(error))
         except InvalidInput as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backend.domain.errors import Unavailable
 from backend.domain.orders import Failure, Freeze, ItemOutcome, Outcome, Receipt, WorkOrder
@@ -19,7 +19,7 @@ from backend.workers.update import unexpected, work_update
 log = logging.getLogger(__name__)
 
 Work = Callable[[WorkOrder, Kit, Reporter], Outcome]
-KINDS: Mapping[str, Work] = {"update": work_update, "deliver": work_deliver}
+KINDS: dict[str, Work] = {"update": work_update, "deliver": work_deliver}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Executor:
     leases: Leases
     kit: Kit
     settled: Callable[[], None]
-    kinds: Mapping[str, Work] = KINDS
+    kinds: Mapping[str, Work] = field(default_factory=lambda: KINDS)
 
     def execute(self, order: WorkOrder) -> Standing:
         """Work and settle; the lease is renewed until the outcome is safe in the database or in the outbox."""
