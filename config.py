@@ -300,8 +300,10 @@ def _resolve(
 def _first_line(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(path.name, str(path), f"can't be read: {error}") from error
 
 
 def load(

@@ -54,14 +54,10 @@ class Refused(Failed):
 
 def sentence_of(error: CascadeError, in_language: str) -> str:
     """The error's sentence; for bad fields, each field's own."""
-    fields = error.fields if isinstance(error, InvalidInput) else {}
+    fields = error.field_sentences(in_language) if isinstance(error, InvalidInput) else {}
     if not fields or error.code != InvalidInput.default_code:
         return error.sentence(in_language)
-    texts = (
-        f"{name}: {trouble.sentence(in_language) if isinstance(trouble, CascadeError) else trouble}"
-        for name, trouble in fields.items()
-    )
-    return "; ".join(texts)
+    return "; ".join(f"{name}: {sentence}" for name, sentence in fields.items())
 
 
 @click.group(cls=Cascade, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -146,7 +146,7 @@ def create_first_user(engine: Engine, given_password: str) -> None:
     try:
         hashed, user_id = hash_password(password), new_id()
     except InvalidInput as error:
-        detail = "; ".join(map(str, error.fields.values())) or str(error)
+        detail = "; ".join(error.fields.values()) or str(error)
         raise ConfigurationError("bad_admin_password", detail=detail) from error
     transact(
         engine,
