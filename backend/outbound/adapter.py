@@ -130,8 +130,10 @@ def _seconds(timeout: Any) -> float:
 def _read_now(response: requests.Response) -> None:
     """Read the body within the limits, and leave it where `requests` will look for it."""
     raw = response.raw
-    body = read_bounded(raw, MAX_BYTES, parse_target(response.url).host or "")
-    raw.close()
+    try:
+        body = read_bounded(raw, MAX_BYTES, parse_target(response.url).host or "")
+    finally:
+        raw.close()
     response.raw = urllib3.HTTPResponse(
         io.BytesIO(body), status=raw.status, reason=raw.reason, preload_content=False
     )

@@ -7,6 +7,7 @@ import http.client
 import io
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -102,7 +103,8 @@ class _GuardedMixin(HTTPConnection):
         exchange = current.get()
         addresses = self.guard.addresses(self._dns_host, self.port, exchange.remaining())
         sock = self._connect_first(addresses[:2], exchange)
-        sock.settimeout(exchange.remaining())
+        # The TLS handshake that may follow keeps to the socket's limit; zero would mean not to wait at all.
+        sock.settimeout(max(exchange.deadline - time.monotonic(), 0.001))
         return sock
 
     def _connect_first(self, addresses: Sequence[str], exchange: Exchange) -> socket.socket:
