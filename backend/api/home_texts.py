@@ -7,7 +7,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "One parent plans, many nodes collect, nothing gets stuck.",
         "一个父节点负责调度，多个子节点负责采集，任务不会卡死。",
     ),
-    "ready": ("Everything runs", "运行正常"),
+    "ready": ("The parent is ready", "父节点已就绪"),
     "not_ready": ("Something needs attention", "有部件需要处理"),
     "database_away": ("The database does not answer", "数据库无响应"),
     "database_away_detail": (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
@@ -123,3 +125,19 @@ def test_a_feed_that_does_not_exist_is_not_found(admin: FlaskClient, method: str
 
 def test_an_id_outside_ascii_is_no_route(admin: FlaskClient) -> None:
     assert data(admin.get(f"{FEEDS}/é"), 404) == {"error": "no_route"}
+
+
+def test_of_many_who_add_the_same_feed_at_once_one_wins_and_all_learn_its_id(api: Api) -> None:
+    api.add_user("ana", "admin")
+    token = api.log_in("ana")
+
+    def add(number: int) -> tuple[int, str]:
+        body = {"url": f"https://example.com/{number % 5}"}
+        answer = api.client(token).post(FEEDS, json=body)
+        found = answer.get_json()["data"]
+        return number % 5, found.get("id") or found["existing_id"]
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = set(threads.map(add, range(40)))
+    assert len(answers) == 5
+    assert data(api.client(token).get(FEEDS))["total"] == 5
