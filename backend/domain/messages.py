@@ -352,7 +352,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "无法与 {host} 建立安全连接：其证书或 TLS 设置未被接受。",
     ),
     "timed_out": (
-        "{host} took too long ({phase}); the attempt was given up.",
+        "{host} did not answer in time; the attempt was given up.",
         "{host} 超时未响应，已放弃本次尝试。",
     ),
     "broken_answer": (

@@ -118,7 +118,7 @@ class _GuardedMixin(HTTPConnection):
             except OSError as error:
                 problem = error
         if isinstance(problem, TimeoutError):
-            raise WorkError("timed_out", host=self.host, phase="connecting")
+            raise WorkError("timed_out", host=self.host)
         raise WorkError("connect_failed", host=self.host, detail=(problem and problem.strerror) or "")
 
     def _connect_to(self, address: str, seconds: float) -> socket.socket:

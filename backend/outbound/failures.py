@@ -29,8 +29,7 @@ def translate(error: BaseException, host: str, exchange: Exchange) -> WorkError:
         if isinstance(cause, WorkError):
             return cause
     if _is_any(causes, (TimeoutError, urllib3.exceptions.TimeoutError)):
-        phase = "answering" if exchange.sent else "connecting"
-        return WorkError("timed_out", ambiguous=exchange.sent, host=host, phase=phase)
+        return WorkError("timed_out", ambiguous=exchange.sent, host=host)
     if exchange.sent:
         return WorkError("broken_answer", ambiguous=True, host=host, detail=_words(causes))
     if _is_any(causes, (ssl.SSLError, urllib3.exceptions.SSLError)):

@@ -77,7 +77,7 @@ class Guard:
         try:
             found = self.resolve(host, port, seconds)
         except TimeoutError:
-            raise WorkError("timed_out", host=host, phase="resolving its name") from None
+            raise WorkError("timed_out", host=host) from None
         except OSError as error:
             raise WorkError("dns_failed", host=host, detail=error.strerror or "") from None
         if not found:
