@@ -32,6 +32,11 @@ from tests.unit.feeds import BASE, Sample, corpus
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 ROUNDS = 60
 
+# What must be found in these is our own rule (titles from texts, keys from titles, which link), not a parser's.
+OUR_RULES = frozenset(
+    {"rss20_no_title.xml", "rss20_double_guid.xml", "rss20_no_guid.xml", "atom_no_alternate.xml"}
+)
+
 Found = list[tuple[str, str, str]]
 """Title, key and link of each article."""
 
@@ -82,7 +87,7 @@ def _finished(entries: list[Any], *, refused: bool) -> Found:
         (
             plain(entry.get("title") or "", Markup.UNSAID, MAX_TITLE),
             str(entry.get("id") or entry.get("link") or ""),
-            urljoin(BASE, entry.get("link") or ""),
+            urljoin(BASE, entry.get("link") or "") if entry.get("link") else "",
         )
         for entry in entries
     ]
@@ -144,7 +149,8 @@ def documents() -> dict[str, bytes]:
 
 def measure() -> list[Row]:
     """Every candidate's row; ratios are against the first candidate."""
-    samples, bodies = corpus(), documents()
+    samples = [sample for sample in corpus() if sample.name not in OUR_RULES]
+    bodies = documents()
     rows: list[Row] = []
     for name, read in CANDIDATES.items():
         right = sum(is_right(sample, read) for sample in samples)
