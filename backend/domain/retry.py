@@ -55,4 +55,5 @@ def decide_delivery(
 
 def restart_wait(failures: int, chance: float) -> float:
     """Seconds before a process that died `failures` times in a row is started again: 0.5, 1, 2 … at most 30."""
-    return min(30.0, 0.5 * 2.0 ** max(0, failures - 1)) * (0.75 + chance / 2)
+    # The exponent is bounded first: a part that dies for a whole night must not overflow the power.
+    return min(30.0, 0.5 * 2.0 ** min(max(0, failures - 1), 6)) * (0.75 + chance / 2)
