@@ -72,7 +72,7 @@ def _check(name: str, look: Callable[[], str]) -> Check:
 
 
 def _database(engine: Engine) -> str:
-    read(engine, lambda session: session.execute(text("SELECT 1")).scalar())
+    read(engine, lambda session: session.execute(text("SELECT 1")).scalar(), attempts=1)
     return ""
 
 
@@ -90,12 +90,14 @@ def _redis(redis: Redis | None) -> str:
 
 def _beat(engine: Engine) -> str:
     return (
-        "" if read(engine, recovery.live_beats) else "no beat was seen in the last 15 s; start ./cascade up"
+        ""
+        if read(engine, recovery.live_beats, attempts=1)
+        else "no beat was seen in the last 15 s; start ./cascade up"
     )
 
 
 def _default_queue(engine: Engine) -> str:
-    served = _consumers(read(engine, nodes.list_nodes)).get(queues.DEFAULT_QUEUE, 0)
+    served = _consumers(read(engine, nodes.list_nodes, attempts=1)).get(queues.DEFAULT_QUEUE, 0)
     return "" if served else "nobody serves the queue 'default'; start ./start_workers.sh"
 
 
@@ -113,7 +115,7 @@ def queue_health(engine: Engine, redis: Redis | None) -> list[QueueHealth]:
     if redis is None:
         return []
     try:
-        served = _consumers(read(engine, nodes.list_nodes))
+        served = _consumers(read(engine, nodes.list_nodes, attempts=1))
         return [QueueHealth(name, count, queues.length(redis, name)) for name, count in served.items()]
     except (Unavailable, SQLAlchemyError, RedisError):
         return []

@@ -243,6 +243,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "The notifier {name!r} is not installed or could not be loaded; the log at the start says why.",
         "推送插件 {name!r} 未安装或无法加载；原因见启动日志。",
     ),
+    "no_result": (
+        "The work ended without a result for this feed; it is tried again. If it stays so, the feed was removed meanwhile.",
+        "该订阅源的采集没有返回结果，将会重试；如果一直如此，说明它已被删除。",
+    ),
     "answer_lost": (
         "The message was being sent when its time was over; nobody knows whether it arrived.",
         "消息发送途中超时，无法确认是否送达。",

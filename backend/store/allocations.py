@@ -93,14 +93,23 @@ def begun_by(session: Session, queue: str, execution: str) -> Begun | None:
 
 
 def feed_orders(session: Session, allocation_id: str) -> tuple[FeedOrder, ...]:
-    """The feeds that an update allocation still has to collect."""
+    """The feeds that an update allocation still has to collect; items whose feed was deleted meanwhile are cancelled."""
     query = (
         select(WorkItem.id, Feed.id, Feed.kind, Feed.name, Feed.url, Feed.etag, Feed.last_modified)
-        .join(Feed, Feed.id == WorkItem.feed_id)
+        .outerjoin(Feed, Feed.id == WorkItem.feed_id)
         .where(WorkItem.allocation_id == allocation_id, WorkItem.state == "assigned")
         .order_by(WorkItem.id)
     )
-    return tuple(FeedOrder(*row) for row in session.execute(query))
+    rows = session.execute(query).all()
+    orphans = [row[0] for row in rows if row[1] is None]
+    transitions.move(
+        session,
+        WorkItem,
+        orphans,
+        Change(("assigned",), "cancelled", "begin", "its feed was deleted"),
+        ended_at=now(),
+    )
+    return tuple(FeedOrder(*row) for row in rows if row[1] is not None)
 
 
 def renew(session: Session, leases: Sequence[Lease], seconds: float) -> dict[str, Standing]:

@@ -47,14 +47,18 @@ def delivery_orders(session: Session, allocation_id: str, cipher: Cipher) -> tup
     """The deliveries that an allocation still has to send, with all that rendering and sending need."""
     rows = session.execute(
         select(Delivery, MessageTask, Feed)
-        .join(MessageTask, MessageTask.id == Delivery.task_id)
-        .join(Feed, Feed.id == Delivery.feed_id)
+        .outerjoin(MessageTask, MessageTask.id == Delivery.task_id)
+        .outerjoin(Feed, Feed.id == Delivery.feed_id)
         .where(Delivery.allocation_id == allocation_id, Delivery.state == "assigned")
         .order_by(Delivery.id)
     ).all()
-    articles = _articles(session, [delivery.id for delivery, _, _ in rows if delivery.body is None])
+    orphans = [delivery.id for delivery, task, feed in rows if task is None or feed is None]
+    change = Change(("assigned",), "cancelled", WORKER, "its message task or feed was deleted")
+    transitions.move(session, Delivery, orphans, change, ended_at=now())
+    alive = [row for row in rows if row[0].id not in orphans]
+    articles = _articles(session, [delivery.id for delivery, _, _ in alive if delivery.body is None])
     return tuple(
-        _order(delivery, task, feed, articles.get(delivery.id, ()), cipher) for delivery, task, feed in rows
+        _order(delivery, task, feed, articles.get(delivery.id, ()), cipher) for delivery, task, feed in alive
     )
 
 

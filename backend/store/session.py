@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ RETRYABLE_CODES = frozenset({1020, 1040, 1203, 1205, 1213, 2002, 2003, 2006, 201
 SESSION_WAIT_TIMEOUT = 30
 LOCK_WAIT_TIMEOUT = 5
 SQLITE_BUSY_SECONDS = 10
+SQLITE_LOOK_MILLISECONDS = 8
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 0.05
 
@@ -80,8 +82,25 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that turns into a writing one can fail at once with "busy", without waiting.
-    reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("reading", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # SQLite's own handler sleeps up to 100 ms between looks; with many short writers, short looks wait far less.
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {SQLITE_LOOK_MILLISECONDS}")
+    _begin_immediate(connection, time.monotonic() + SQLITE_BUSY_SECONDS)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}")
+
+
+def _begin_immediate(connection: Connection, deadline: float) -> None:
+    driver: Any = connection.connection.dbapi_connection
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+        else:
+            return
 
 
 def _count_checkout(_connection: object, _record: object, _proxy: object) -> None:
@@ -165,6 +184,6 @@ def _once(engine: Engine, work: Callable[[Session], T]) -> T:
             raise
 
 
-def read(engine: Engine, work: Callable[[Session], T]) -> T:
+def read(engine: Engine, work: Callable[[Session], T], *, attempts: int = ATTEMPTS) -> T:
     """Run `work`, which only reads, in one short transaction. Raises `Unavailable` like `transact`."""
-    return transact(engine.execution_options(reading=True), work)
+    return transact(engine.execution_options(reading=True), work, attempts=attempts)

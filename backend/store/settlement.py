@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from backend.domain.messages import render
 from backend.domain.orders import Failure, FetchResult, ItemOutcome, Outcome
 from backend.domain.ports import Standing
 from backend.domain.retry import GiveUp, RetryIn, RetryPolicy
@@ -29,9 +30,10 @@ def settle_update(session: Session, outcome: Outcome, policy: RetryPolicy) -> St
     and the answer is `SUPERSEDED`.
     """
     standing = _end_allocation(session, outcome)
-    apply_items(session, outcome.items, outcome.execution, policy)
+    apply_items(session, outcome, policy)
     _hand_back(session, outcome)
     if standing is Standing.HELD:
+        _fail_rest(session, outcome.allocation_id, policy)
         _count_articles(session, outcome.allocation_id)
     return standing
 
@@ -39,7 +41,7 @@ def settle_update(session: Session, outcome: Outcome, policy: RetryPolicy) -> St
 def checkpoint_update(session: Session, outcome: Outcome, policy: RetryPolicy) -> Standing:
     """Apply the items that are ready while others of the batch still run."""
     standing = standing_of(session, outcome.allocation_id, outcome.attempt, outcome.execution)
-    apply_items(session, outcome.items, outcome.execution, policy)
+    apply_items(session, outcome, policy)
     return standing
 
 
@@ -86,10 +88,14 @@ def _size(outcome: Outcome) -> int:
     return len(outcome.items) + len(outcome.receipts) + len(outcome.handed_back)
 
 
-def apply_items(session: Session, items: Sequence[ItemOutcome], execution: str, policy: RetryPolicy) -> None:
-    """Store articles whenever they arrive; an item takes its result unless its next execution has begun."""
-    ordered = sorted(items, key=lambda one: one.item_id)
-    rows = _lock_items(session, [one.item_id for one in ordered], execution)
+def apply_items(session: Session, outcome: Outcome, policy: RetryPolicy) -> None:
+    """Store articles whenever they arrive; an item takes its result unless its next execution has begun.
+
+    A failure counts only while the item is still this allocation's: reported again or late, it would take
+    the item from the allocation that tries it next.
+    """
+    ordered = sorted(outcome.items, key=lambda one: one.item_id)
+    rows = _lock_items(session, [one.item_id for one in ordered], outcome.execution)
     new = store_articles(
         session, [Collected(one.feed_id, one.result.articles) for one in ordered if one.result]
     )
@@ -100,16 +106,35 @@ def apply_items(session: Session, items: Sequence[ItemOutcome], execution: str, 
         row = rows.get(one.item_id)
         if row is not None and one.result is not None:
             _succeed(session, one, len(new.get(one.feed_id, ())))
-        elif row is not None and one.failure is not None and row.state == "assigned":
+        elif row is not None and one.failure is not None and _is_held(row, outcome.allocation_id):
             _fail(session, row, one.failure, policy)
     _update_feeds(session, ordered)
+
+
+def _is_held(row: Any, allocation_id: str) -> bool:
+    return bool(row.state == "assigned" and row.allocation_id == allocation_id)
+
+
+LOCKED_COLUMNS = (
+    WorkItem.id,
+    WorkItem.run_id,
+    WorkItem.state,
+    WorkItem.allocation_id,
+    WorkItem.attempts,
+    WorkItem.errors,
+)
+
+
+def _existing_feeds(session: Session, items: Iterable[ItemOutcome]) -> set[str]:
+    # A feed may have been deleted while it was collected: its articles would belong to nothing.
+    return set(session.scalars(select(Feed.id).where(Feed.id.in_({one.feed_id for one in items}))))
 
 
 def _lock_items(session: Session, ids: Sequence[str], execution: str) -> dict[str, Any]:
     if not ids:
         return {}
     query = (
-        select(WorkItem.id, WorkItem.run_id, WorkItem.state, WorkItem.attempts, WorkItem.errors)
+        select(*LOCKED_COLUMNS)
         .where(
             WorkItem.id.in_(ids), WorkItem.execution == execution, WorkItem.state.in_(("assigned", "waiting"))
         )
@@ -117,6 +142,19 @@ def _lock_items(session: Session, ids: Sequence[str], execution: str) -> dict[st
         .with_for_update()
     )
     return {row.id: row for row in session.execute(query)}
+
+
+def _fail_rest(session: Session, allocation_id: str, policy: RetryPolicy) -> None:
+    """Items that the outcome does not name (their feed vanished while they were planned) must not stay assigned."""
+    rows = session.execute(
+        select(*LOCKED_COLUMNS)
+        .where(WorkItem.allocation_id == allocation_id, WorkItem.state == "assigned")
+        .order_by(WorkItem.id)
+        .with_for_update()
+    ).all()
+    failure = Failure("no_result", render("no_result", "en", {}))
+    for row in rows:
+        _fail(session, row, failure, policy)
 
 
 def _succeed(session: Session, one: ItemOutcome, new_articles: int) -> None:

@@ -42,7 +42,9 @@ class Sending:
         """Render what has no body yet. A job edge: whatever goes wrong is this delivery's failure and no other's."""
         try:
             notifier = self.kit.notifiers[receiver_of(delivery.web_hook_url, delivery.message_type).notifier]
-            message = delivery.frozen or render_message(delivery, datetime.now(UTC), ZoneInfo(delivery.time_zone))
+            message = delivery.frozen or render_message(
+                delivery, datetime.now(UTC), ZoneInfo(delivery.time_zone)
+            )
         except WorkError as error:
             self._refuse(delivery, failure_of(error))
         except InvalidInput as error:

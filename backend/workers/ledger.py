@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -48,13 +49,16 @@ class SqlLedger:
 
     def begin_next(self, queue: str, execution: str, max_size: int) -> WorkOrder | None:
         """See `Ledger.begin_next`."""
-        return self._transact(lambda session: self._begin_next(session, queue, execution, max_size))
+        tries = count()
 
-    def _begin_next(self, session: Session, queue: str, execution: str, max_size: int) -> WorkOrder | None:
-        begun = allocations.begun_by(session, queue, execution)
-        if begun is None:
-            begun = allocations.begin_next(session, queue, execution, max_size, self.taker)
-        return self._order(session, execution, begun)
+        def begin(session: Session) -> WorkOrder | None:
+            # Only a repeated transaction may have begun something already, whose answer was lost.
+            begun = allocations.begun_by(session, queue, execution) if next(tries) else None
+            if begun is None:
+                begun = allocations.begin_next(session, queue, execution, max_size, self.taker)
+            return self._order(session, execution, begun)
+
+        return self._transact(begin)
 
     def _order(self, session: Session, execution: str, begun: Begun | None) -> WorkOrder | None:
         if begun is None:
