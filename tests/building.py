@@ -208,7 +208,7 @@ def states(engine: Engine, table: Any) -> dict[str, str]:
 def counted(engine: Engine, table: Any) -> dict[str, int]:
     """By state, how many rows are in it."""
     query = select(table.state, func.count()).group_by(table.state)
-    return read(engine, lambda session: dict(session.execute(query).tuples().all()))
+    return read(engine, lambda session: {row[0]: row[1] for row in session.execute(query)})
 
 
 def row_of(engine: Engine, table: type[Base], one: str | None = None) -> Any:
