@@ -35,7 +35,7 @@ class Lane:
     clock: Callable[[], float] = time.monotonic
     active: set[threading.Thread] = field(default_factory=set)
     last_look: float = float("-inf")
-    last_backlog: int = 0
+    refused: int = 0
 
     def serve(self, allocation_id: str | None = None, attempt: int = 1) -> int:
         """Begin the named allocation (or none), then what else fits, for at most a minute; how many were begun.
@@ -46,38 +46,39 @@ class Lane:
         begun = 0
         if allocation_id is not None:
             begun += self._start(self.ledger.begin(allocation_id, attempt, new_id()))
-        looking = True
-        while looking or self.active:
-            looking = self._may_begin(until) and (looking or self._something_waits()) and self._begin_next()
-            begun += looking
-            if not looking:
-                if not self.active:
-                    break
-                self.executor.kit.slots.wait(LOOK_SECONDS)
+        while True:
+            begun_now = self._may_begin(until) and self._worth_a_look() and self._begin_next()
+            begun += begun_now
             self.active = {thread for thread in self.active if thread.is_alive()}
-        return begun
+            if begun_now:
+                continue
+            if not self.active:
+                return begun
+            self.executor.kit.slots.wait(LOOK_SECONDS)
 
     def _may_begin(self, until: float) -> bool:
         kit = self.executor.kit
         return not kit.stop.is_set() and kit.slots.free > 0 and self.clock() < until
 
-    def _something_waits(self) -> bool:
-        """Whether a look into the database is worth it: the queue changed, or nobody looked for a second."""
-        backlog = self.backlog()
-        changed = backlog > 0 and backlog != self.last_backlog
-        self.last_backlog = backlog
-        return changed or self.clock() - self.last_look >= BLIND_LOOK_SECONDS
+    def _worth_a_look(self) -> bool:
+        """Whether a look into the database may find work: the queue holds some that could fit, or nobody looked for a second."""
+        if self.clock() - self.last_look >= BLIND_LOOK_SECONDS:
+            return True
+        return self.executor.kit.slots.free > self.refused and self.backlog() > 0
 
     def _begin_next(self) -> bool:
         self.last_look = self.clock()
-        kit = self.executor.kit
+        free = self.executor.kit.slots.free
         try:
-            order = self.ledger.begin_next(self.queue, new_id(), kit.slots.free)
+            order = self.ledger.begin_next(self.queue, new_id(), free)
         except CascadeError as error:
             log.warning("nothing more is begun for now: %s", error)
+            self.refused = free
             return False
         if order is not None:
             self.withdraw(order)
+        # Work that waits although there is room is larger than the room: look again when that has grown.
+        self.refused = free if order is None and self.backlog() > 0 else 0
         return self._start(order)
 
     def _start(self, order: WorkOrder | None) -> bool:
