@@ -77,10 +77,10 @@ def open_redis(settings: Settings) -> Iterator[Redis | None]:
 
 
 def make_directory(path: Path) -> None:
-    """Make the data directory when it is missing. Raises `ConfigurationError` when it can't be written."""
+    """Make the data directory, for its owner only, when it is missing. Raises `ConfigurationError` when it can't be written."""
     probe = path / ".writable"
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe.touch()
         probe.unlink(missing_ok=True)
     except OSError as error:

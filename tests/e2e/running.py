@@ -91,19 +91,23 @@ class Up:
 
     def wait_ready(self) -> Self:
         """Until the ready line."""
-        wait_until(lambda: self._said_ready() or self.process.poll() is not None, READY_SECONDS, self.log)
+        with suppress(TimeoutError):
+            wait_until(self._has_decided, READY_SECONDS, "ready")
         assert self._said_ready(), self.log
         self.look()
         return self
+
+    def _has_decided(self) -> bool:
+        return self._said_ready() or self.process.poll() is not None
 
     def _said_ready(self) -> bool:
         return any(line.startswith("ready ") for line in self.lines)
 
     def part(self, sign: str) -> psutil.Process | None:
-        """The living part among its direct children whose command line contains the sign."""
+        """The living part among its direct children whose command line matches the sign."""
         for child in psutil.Process(self.process.pid).children():
             with suppress(psutil.NoSuchProcess):
-                if sign in " ".join(child.cmdline()) and living([child]):
+                if re.search(sign, " ".join(child.cmdline())) and living([child]):
                     return child
         return None
 
@@ -142,3 +146,21 @@ class Up:
             timeout=timeout,
             check=False,
         )
+
+    def run_on_terminal(self, *words: str) -> tuple[int, str]:
+        """Another command whose stderr is a terminal; its exit code and what the terminal got."""
+        ours, theirs = os.openpty()
+        with os.fdopen(ours, "rb", buffering=0) as terminal:
+            process = subprocess.Popen(
+                [*LAUNCH, *words],
+                env=self.environment | {"CASCADE_DATA_DIR": str(self.data_dir), "TERM": "xterm"},
+                stdout=subprocess.DEVNULL,
+                stderr=theirs,
+            )
+            os.close(theirs)
+            shown = b""
+            # Linux says EIO when the other side has closed it.
+            with suppress(OSError):
+                while chunk := terminal.read(4096):
+                    shown += chunk
+            return process.wait(30), shown.decode(errors="replace")

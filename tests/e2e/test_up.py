@@ -18,11 +18,11 @@ from tests.standins.feeds import FeedServer
 
 pytestmark = pytest.mark.timeout(300)
 PARTS = {
-    "redis": "redis",
-    "parent": "gunicorn.conf.py",
-    "beat": "backend.dispatch.beat",
-    "workers": "node run --only-queues --workers 1",
-    "node-1": "--node node-1",
+    "redis": r"redis-server|valkey-server",
+    "parent": r"gunicorn\.conf\.py",
+    "beat": r"backend\.dispatch\.beat",
+    "workers": r"--workers 1$",
+    "node-1": r"--node node-1$",
 }
 
 
@@ -120,6 +120,10 @@ def test_a_dispatch_is_waited_for_and_tells_what_failed(system: Up, tmp_path: Pa
         fine = system.run("dispatch", "--task", only, "--wait")
         assert fine.returncode == 0, fine.stdout + fine.stderr
         assert len(fine.stdout.splitlines()[-1]) == 36, "the run's id is the last line"
+        assert "1 of 1 ended, 0 failed" in fine.stderr
+        code, shown = system.run_on_terminal("dispatch", "--task", only, "--wait")
+        assert code == 0
+        assert "━" in shown, "a terminal gets a bar"
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -157,7 +161,7 @@ def test_a_killed_supervisor_leaves_no_orphans_and_the_next_start_works(tmp_path
     with Up(tmp_path / "var", "--nodes", "1") as up:
         up.wait_ready()
         up.end(signal.SIGKILL)
-        wait_until(lambda: not living(up.family), 15, "the end of every process")
+        wait_until(lambda: not living(up.family), 20, "the end of every process")
     with Up(tmp_path / "var", "--nodes", "1") as again:
         again.wait_ready()
 

@@ -36,6 +36,7 @@ def test_the_first_command_makes_the_database_and_says_so(cli: Cascade) -> None:
     second = cli.run("feed", "add", "https://b.example/feed.xml")
     assert not second.stderr
     assert stat.S_IMODE((cli.data_dir / "secret.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(cli.data_dir.stat().st_mode) == 0o700
 
 
 def test_a_feed_is_added_once_and_listed(cli: Cascade) -> None:
