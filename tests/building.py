@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from redis import Redis
 from sqlalchemy import Engine, func, select, update
 
-from backend.dispatch.dispatching import expand
+from backend.dispatch.dispatching import DispatchReport, dispatch_tasks, expand
 from backend.dispatch.pump import Limits, pump
 from backend.domain.feeds import draft_feed
 from backend.domain.identifiers import new_id
@@ -265,3 +266,8 @@ def together(*works: Callable[[], T]) -> list[T]:
 
     with ThreadPoolExecutor(len(works)) as pool:
         return [future.result(60) for future in [pool.submit(start, work) for work in works]]
+
+
+def dispatch(engine: Engine, task_id: str | None, redis: Redis | None = None) -> DispatchReport:
+    """What dispatch-task does."""
+    return dispatch_tasks(engine, redis, limits=LIMITS, task_id=task_id, actor="ana")

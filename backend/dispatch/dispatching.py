@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from backend.dispatch.pump import Limits, pump
 from backend.domain.errors import Conflict
+from backend.domain.identifiers import new_id
 from backend.domain.nodes import availability
 from backend.store import nodes, planning, runs
 from backend.store.session import read, transact
@@ -62,7 +63,11 @@ def dispatch_tasks(
 
 
 def _dispatch_one(engine: Engine, task_id: str, trigger: str, actor: str) -> DispatchedTask:
-    started = transact(engine, lambda session: runs.start_run(session, task_id, trigger=trigger, actor=actor))
+    run_id = new_id()
+    started = transact(
+        engine,
+        lambda session: runs.start_run(session, task_id, trigger=trigger, actor=actor, run_id=run_id),
+    )
     expand(engine, started.run_id)
     return DispatchedTask(started.task_id, started.task_name, started.feed_count, started.run_id)
 

@@ -28,14 +28,26 @@ class StartedRun:
     feed_count: int
 
 
-def start_run(session: Session, task_id: str, *, trigger: str, actor: str) -> StartedRun:
-    """Make a run of the task; its items follow by `expand_chunk`. Raises `NotFound`."""
+def start_run(
+    session: Session, task_id: str, *, trigger: str, actor: str, run_id: str | None = None
+) -> StartedRun:
+    """Make a run of the task; its items follow by `expand_chunk`. Raises `NotFound`.
+
+    `run_id` is drawn before the transaction, so that a repeated commit makes one run.
+    """
     task = session.get(MessageTask, task_id)
     if task is None:
         raise NotFound(noun="message task", id=task_id)
-    run_id = new_id()
-    row = {"id": run_id, "task_id": task.id, "task_name": task.name, "trigger": trigger, "actor": actor[:100]}
-    transitions.create(session, Run, [row], actor, "dispatched")
+    run_id = run_id or new_id()
+    if session.get(Run, run_id) is None:
+        row = {
+            "id": run_id,
+            "task_id": task.id,
+            "task_name": task.name,
+            "trigger": trigger,
+            "actor": actor[:100],
+        }
+        transitions.create(session, Run, [row], actor, "dispatched")
     return StartedRun(run_id, task.id, task.name, _feed_count(session, task))
 
 

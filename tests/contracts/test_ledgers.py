@@ -234,7 +234,9 @@ def test_checkpoints_keep_what_is_ready_and_the_settle_adds_the_rest(
     assert ledger.checkpoint(order, outcome_of(order, {first: FetchResult(drafts("a"))})) is Standing.HELD
     assert building.counted(engine, WorkItem) == {"done": 1, "assigned": 2}
     assert building.totals(engine) == (1, 1, 1)
-    rest = outcome_of(order, {first: FetchResult(drafts("a")), second: FetchResult(drafts("b")), third: BROKEN})
+    rest = outcome_of(
+        order, {first: FetchResult(drafts("a")), second: FetchResult(drafts("b")), third: BROKEN}
+    )
     assert ledger.settle(rest) is Standing.HELD
     assert building.counted(engine, WorkItem) == {"done": 2, "waiting": 1}
     assert building.totals(engine) == (2, 2, 2)
@@ -255,7 +257,9 @@ def test_renew_extends_a_lease_and_tells_what_was_cancelled_or_lost(
 ) -> None:
     world = building.make_world(engine, 3)
     ledger = make_ledger(engine, world.node_id)
-    orders = [ledger.begin(one, 1, f"x{number}") for number, one in enumerate(building.allocation_ids(engine))]
+    orders = [
+        ledger.begin(one, 1, f"x{number}") for number, one in enumerate(building.allocation_ids(engine))
+    ]
     held, cancelled, lost = [Lease(one.allocation_id, 1, one.execution) for one in orders if one]
     building.change(engine, Allocation, cancelled.allocation_id, cancel_requested=True)
     building.expire(engine, lost.allocation_id)
@@ -382,7 +386,7 @@ def test_concurrent_takers_get_each_allocation_once(engine: Engine, make_ledger:
             taken.append(order.allocation_id)
         return taken
 
-    taken = building.together(*(lambda taker=taker: take_all(taker) for taker in range(8)))  # type: ignore[misc]
+    taken = building.together(*(lambda taker=taker: take_all(taker) for taker in range(8)))
     assert sorted(one for group in taken for one in group) == waiting
 
 
@@ -392,7 +396,7 @@ def test_concurrent_begins_of_one_allocation_have_one_winner(engine: Engine, mak
     for one in building.allocation_ids(engine):
         ledger = make_ledger(engine, world.node_id)
         orders = building.together(
-            *(lambda taker=taker, one=one: ledger.begin(one, 1, f"x{taker}") for taker in range(6))  # type: ignore[misc]
+            *(lambda taker=taker, one=one: ledger.begin(one, 1, f"x{taker}") for taker in range(6))
         )
         winners = [order.execution for order in orders if order]
         assert winners == [row_of(engine, Allocation, one).execution]

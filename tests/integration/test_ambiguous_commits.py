@@ -1,0 +1,273 @@
+"""The connection is lost at every single statement, and every single answer: the end is exactly once all the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, make_url, select
+
+from backend.dispatch.pump import pump
+from backend.domain.orders import Freeze, FrozenMessage, Outcome, Receipt, WorkOrder
+from backend.domain.ports import Lease, Standing
+from backend.store import nodes
+from backend.store.session import create_engine_for, read, transact
+from backend.store.tables import Allocation, Article, Delivery, DeliveryArticle, History, Node, Run, WorkItem
+from backend.workers.ledger import SqlLedger
+from tests import building
+from tests.building import BROKEN, LIMITS, World, allocation_ids, outcome_of, row_of
+from tests.servers import MariaDb
+from tests.standins.proxy import Loss, Proxy
+
+pytestmark = pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+
+FEEDS = 40
+# A batch of one, so that each loss gets an allocation of its own.
+CAPACITY = 19
+
+
+@dataclass(frozen=True)
+class Weak:
+    """The same database directly, and through a proxy that loses connections."""
+
+    engine: Engine
+    proxied: Engine
+    proxy: Proxy
+
+    def through(self, ledger: SqlLedger) -> SqlLedger:
+        """The ledger on the weak connection."""
+        return dataclasses.replace(ledger, engine=self.proxied)
+
+
+@pytest.fixture
+def weak(engine: Engine, migrated_url: str, mariadb: MariaDb) -> Iterator[Weak]:
+    with Proxy(("127.0.0.1", mariadb.port)).serving() as proxy:
+        url = make_url(migrated_url).set(port=proxy.port).render_as_string(hide_password=False)
+        proxied = create_engine_for(url, pooled=False)
+        yield Weak(engine, proxied, proxy)
+        proxied.dispose()
+
+
+@pytest.fixture(params=["statement", "answer"])
+def loss(request: pytest.FixtureRequest) -> Loss:
+    what: Loss = request.param
+    return what
+
+
+def at_every_statement(weak: Weak, loss: Loss, run: Callable[[int], None]) -> list[str]:
+    """Run again and again, each time losing one statement later, until a run is not disturbed any more; what was lost."""
+    lost: list[str] = []
+    while len(lost) < 100:
+        weak.proxy.lose(len(lost) + 1, loss)
+        run(len(lost))
+        if not weak.proxy.lost:
+            return lost
+        lost.append(weak.proxy.lost)
+    raise AssertionError(f"still disturbed: {lost}")
+
+
+@pytest.fixture
+def world(weak: Weak) -> World:
+    """Enough feeds for one per lost statement."""
+    return building.make_world(weak.engine, FEEDS, capacity=CAPACITY)
+
+
+def next_pending(world: World) -> str:
+    pending = allocation_ids(world.engine)
+    if not pending:
+        building.change(world.engine, WorkItem, node_id="elsewhere")
+        pump(world.engine, None, LIMITS)
+        pending = allocation_ids(world.engine)
+    return pending[0]
+
+
+def begun(world: World, execution: str) -> WorkOrder:
+    order = world.ledger.begin(next_pending(world), 1, execution)
+    assert order is not None
+    return order
+
+
+def moves_of(engine: Engine, one: str) -> list[tuple[str, str]]:
+    query = select(History.from_state, History.to_state).where(History.subject_id == one).order_by(History.id)
+    return [(row[0], row[1]) for row in read(engine, lambda session: session.execute(query).all())]
+
+
+def of_feed(engine: Engine, table: Any, feed_id: str) -> list[Any]:
+    return [row for row in building.rows_of(engine, table) if row.feed_id == feed_id]
+
+
+def check_settled_once(world: World, order: WorkOrder) -> None:
+    """The allocation ended once and its one feed brought one article, in one delivery."""
+    engine, (feed,) = world.engine, order.feeds
+    allocation = row_of(engine, Allocation, order.allocation_id)
+    assert (allocation.state, allocation.settled_by) == ("completed", order.execution)
+    assert (allocation.article_count, allocation.new_article_count) == (1, 1)
+    assert moves_of(engine, order.allocation_id)[-2:] == [
+        ("pending", "executing"),
+        ("executing", "completed"),
+    ]
+    assert len(moves_of(engine, order.allocation_id)) == 3
+    item = row_of(engine, WorkItem, feed.item_id)
+    assert (item.state, item.attempts, item.article_count, item.new_article_count) == ("done", 1, 1, 1)
+    (article,) = of_feed(engine, Article, feed.feed_id)
+    (delivery,) = of_feed(engine, Delivery, feed.feed_id)
+    found = [row for row in building.rows_of(engine, DeliveryArticle) if row.article_id == article.id]
+    assert [row.delivery_id for row in found] == [delivery.id]
+
+
+def test_begin_takes_the_allocation_once(weak: Weak, world: World, loss: Loss) -> None:
+    def run(number: int) -> None:
+        one = next_pending(world)
+        order = weak.through(world.ledger).begin(one, 1, f"x{number}")
+        assert order is not None
+        assert order.allocation_id == one
+        assert len(order.feeds) == 1
+        assert row_of(weak.engine, Allocation, one).execution == f"x{number}"
+        assert moves_of(weak.engine, one) == [("", "pending"), ("pending", "executing")]
+
+    assert "COMMIT" in at_every_statement(weak, loss, run)
+
+
+def test_begin_next_takes_one_allocation(weak: Weak, world: World, loss: Loss) -> None:
+    def run(number: int) -> None:
+        one = next_pending(world)
+        order = weak.through(world.ledger).begin_next(world.queue, f"x{number}", 10)
+        assert order is not None
+        assert order.allocation_id == one
+        taken = [row.id for row in building.rows_of(weak.engine, Allocation) if row.execution == f"x{number}"]
+        assert taken == [one]
+        assert moves_of(weak.engine, one) == [("", "pending"), ("pending", "executing")]
+
+    assert "COMMIT" in at_every_statement(weak, loss, run)
+
+
+def test_settle_applies_the_outcome_once(weak: Weak, world: World, loss: Loss) -> None:
+    def run(number: int) -> None:
+        order = begun(world, f"x{number}")
+        assert weak.through(world.ledger).settle(outcome_of(order)) is Standing.HELD
+        check_settled_once(world, order)
+
+    assert "COMMIT" in at_every_statement(weak, loss, run)
+
+
+def test_a_failure_counts_one_attempt(weak: Weak, world: World, loss: Loss) -> None:
+    def run(number: int) -> None:
+        order = begun(world, f"x{number}")
+        assert weak.through(world.ledger).settle(outcome_of(order, BROKEN)) is Standing.HELD
+        item = row_of(weak.engine, WorkItem, order.feeds[0].item_id)
+        assert (item.state, item.attempts, len(item.errors)) == ("waiting", 1, 1)
+        assert row_of(weak.engine, Allocation, order.allocation_id).settled_by == f"x{number}"
+
+    assert "COMMIT" in at_every_statement(weak, loss, run)
+
+
+def test_a_checkpoint_counts_once_and_the_settle_after_it_adds_nothing(
+    weak: Weak, world: World, loss: Loss
+) -> None:
+    def run(number: int) -> None:
+        order = begun(world, f"x{number}")
+        assert weak.through(world.ledger).checkpoint(order, outcome_of(order)) is Standing.HELD
+        assert (
+            world.ledger.settle(Outcome(order.allocation_id, 1, order.execution, "update")) is Standing.HELD
+        )
+        check_settled_once(world, order)
+
+    assert "COMMIT" in at_every_statement(weak, loss, run)
+
+
+def test_items_are_handed_back_once(weak: Weak, world: World, loss: Loss) -> None:
+    def run(number: int) -> None:
+        order = begun(world, f"x{number}")
+        back = [feed.item_id for feed in order.feeds]
+        outcome = outcome_of(order, {}, handed_back=back)
+        assert weak.through(world.ledger).settle(outcome) is Standing.HELD
+        item = row_of(weak.engine, WorkItem, back[0])
+        assert (item.state, item.attempts, item.allocation_id) == ("waiting", 0, None)
+        assert row_of(weak.engine, Allocation, order.allocation_id).state == "cancelled"
+
+    assert "COMMIT" in at_every_statement(weak, loss, run)
+
+
+def test_renewals_hold(weak: Weak, world: World, loss: Loss) -> None:
+    order = begun(world, "x")
+    lease = Lease(order.allocation_id, 1, "x")
+
+    def run(number: int) -> None:
+        assert weak.through(world.ledger).renew([lease]) == {"x": Standing.HELD}
+
+    assert "COMMIT" in at_every_statement(weak, loss, run)
+
+
+def test_a_message_is_frozen_once_counted_once_and_acknowledged_once(
+    weak: Weak, mariadb: MariaDb, loss: Loss
+) -> None:
+    building.make_deliveries(weak.engine, FEEDS)
+    strong = building.deliver_ledger(weak.engine)
+    pump(weak.engine, None, LIMITS)
+    ledger = weak.through(strong)
+    order = strong.begin_next("default", "d", 100)
+    assert order is not None
+    waiting = [one.delivery_id for one in order.deliveries]
+
+    def run(number: int) -> None:
+        if not waiting:
+            waiting.extend(more_deliveries(weak, strong, number))
+        one = waiting.pop()
+        owner = row_of(weak.engine, Delivery, one).allocation_id
+        held = dataclasses.replace(order, allocation_id=owner)
+        assert ledger.checkpoint(held, Freeze({one: FrozenMessage("t", f"body {number}")})) is Standing.HELD
+        delivery = row_of(weak.engine, Delivery, one)
+        assert (delivery.attempts, delivery.in_flight, delivery.body) == (1, True, f"body {number}")
+        receipts = Outcome(owner, 1, "d", "deliver", receipts=(Receipt(one, 200, "ok"),))
+        assert ledger.checkpoint(held, receipts) is Standing.HELD
+        delivery = row_of(weak.engine, Delivery, one)
+        assert (delivery.state, delivery.attempts, delivery.in_flight) == ("delivered", 1, False)
+
+    assert "COMMIT" in at_every_statement(weak, loss, run)
+
+
+def more_deliveries(weak: Weak, ledger: SqlLedger, number: int) -> list[str]:
+    pump(weak.engine, None, LIMITS)
+    order = ledger.begin_next("default", "d", 100)
+    assert order is not None, number
+    return [one.delivery_id for one in order.deliveries]
+
+
+def test_a_dispatch_makes_one_run_with_each_item_once(weak: Weak, loss: Loss) -> None:
+    task_id = building.make_task(weak.engine, building.make_feeds(weak.engine, 1))
+
+    def run(number: int) -> None:
+        before = {row.id for row in building.rows_of(weak.engine, Run)}
+        started = building.dispatch(weak.proxied, task_id).tasks[0].run_id
+        assert {row.id for row in building.rows_of(weak.engine, Run)} - before == {started}
+        assert [item.run_id for item in building.items_of(weak.engine)].count(started) == 1
+        assert moves_of(weak.engine, started) == [("", "expanding"), ("expanding", "running")]
+
+    assert "COMMIT" in at_every_statement(weak, loss, run)
+
+
+def test_the_pump_places_each_item_once(weak: Weak, loss: Loss) -> None:
+    task_id = building.make_task(weak.engine, building.make_feeds(weak.engine, 1))
+    building.make_node(weak.engine, capacity=200)
+
+    def run(number: int) -> None:
+        run_id = building.start_run(weak.engine, task_id)
+        pump(weak.proxied, None, LIMITS)
+        (item,) = [item for item in building.items_of(weak.engine) if item.run_id == run_id]
+        made = [row.id for row in building.rows_of(weak.engine, Allocation) if row.run_id == run_id]
+        assert (item.state, [item.allocation_id]) == ("assigned", made)
+
+    assert "COMMIT" in at_every_statement(weak, loss, run)
+
+
+def test_a_node_is_made_once(weak: Weak, loss: Loss) -> None:
+    def run(number: int) -> None:
+        node_id = transact(weak.proxied, lambda session: nodes.ensure_attached(session, f"n{number}").id)
+        assert [row.id for row in building.rows_of(weak.engine, Node) if row.name == f"n{number}"] == [
+            node_id
+        ]
+
+    assert "COMMIT" in at_every_statement(weak, loss, run)
