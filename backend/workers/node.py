@@ -5,6 +5,7 @@ The supervising process itself opens no connection and starts no thread, so that
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import math
@@ -69,7 +70,7 @@ def main(node_name: str | None, workers: int, names: Sequence[str], settings: Se
 
     Returns 0 after a warm stop and 2 when something needed is missing, said in one sentence before any worker starts.
     """
-    bootstrap.configure_logging(settings, node_name or nodes.PARENT)
+    bootstrap.configure_logging(settings, node_name or "workers")
     try:
         place = _find_place(node_name, names, settings)
     except CascadeError as error:
@@ -92,6 +93,8 @@ def main(node_name: str | None, workers: int, names: Sequence[str], settings: Se
         ", ".join(place.queues),
         slots,
     )
+    # What is loaded now is shared with every child as long as the collector does not touch it.
+    gc.freeze()
     Supervisor([*children, presence], settings.stop_seconds, on_change=count.set).run()
     return 0
 
