@@ -80,6 +80,8 @@ class Beat:
             if self.repair.due():
                 self._repair()
             pump(self.engine, self.redis, self.limits)
+            # Here and not among the repairs: people wait for the end of a run.
+            repairs.close_runs(self.engine)
             self._answered("database")
         except Unavailable as error:
             self._silent("database", error)
@@ -94,7 +96,6 @@ class Beat:
         repairs.recover_expired(self.engine, self.delivery_attempts)
         repairs.replan_gone(self.engine)
         repairs.continue_expansions(self.engine)
-        repairs.close_runs(self.engine)
 
     def _find_lost(self) -> None:
         if not self.lost.due():

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from rq import SimpleWorker
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import SimpleWorker, worker_registration
 from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException
 
@@ -20,13 +23,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WORKER_SECONDS = 60
+# RQ waits 15 s less for a job: after a wipe of Redis an idle worker is registered again within 20 s.
+WORKER_SECONDS = 35
 HEARTBEAT_SECONDS = 15.0
 SUSPENSION_SECONDS = 1.0
 MAINTENANCE_SECONDS = 30
 JOBS_BEFORE_RECYCLING = 2000
 MEGABYTES_BEFORE_RECYCLING = 512
-WEDGED = 70
+BROKEN = 70
 
 
 class WakeUpWorker(SimpleWorker):
@@ -46,18 +50,28 @@ class WakeUpWorker(SimpleWorker):
             serializer=JSONSerializer,
         )
         self._on_stop = on_stop
+        self._registry = worker_registration.WORKERS_BY_QUEUE_KEY % queue_name
         self._next_heartbeat = 0.0
         self._next_look = 0.0
-        self.wedged = False
+        self._jobs = 0
+        self._ends_well = False
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Skipped when the last one is fresh; registers anew when Redis forgot this worker."""
         if pipeline is None and timeout is None and time.monotonic() < self._next_heartbeat:
             return
         self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
-        if pipeline is None and not self.connection.exists(self.key):
-            self.register_birth()  # type: ignore[no-untyped-call]
+        # The worker's own hash proves nothing: the first job after a wipe brings it back, but not its registration.
+        if pipeline is None and not self.connection.sismember(self._registry, self.key):
+            self._register_anew()
         super().heartbeat(timeout, pipeline)
+
+    def _register_anew(self) -> None:
+        log.warning("Redis forgot this worker; it registers again")
+        with self.connection.pipeline() as pipeline:
+            pipeline.hset(self.key, mapping=self.serialize())
+            worker_registration.register(self, pipeline)
+            pipeline.execute()
 
     def set_state(self, state: Any, pipeline: Any = None) -> None:
         """`idle` is kept in this process only: nobody needs it in Redis between two jobs."""
@@ -75,25 +89,38 @@ class WakeUpWorker(SimpleWorker):
 
     def handle_warm_shutdown_request(self) -> None:
         """The first SIGTERM: begin nothing more, finish or hand back what runs."""
+        self._ends_well = True
         self._on_stop()
+
+    def set_shutdown_requested_date(self) -> None:
+        """Nothing: nobody reads it, and in a signal handler a silent Redis would hold up the stop."""
 
     def handle_exception(self, job: Any, *exc_info: Any) -> None:
         """RQ's time-out means that this process is stuck somewhere: it must end, or it would hold its work."""
         if exc_info and isinstance(exc_info[0], type) and issubclass(exc_info[0], JobTimeoutException):
             log.error("job %s met RQ's time-out; this worker ends so that its lease runs out", job.id)
-            self.wedged = True
             self._stop_requested = True
         super().handle_exception(job, *exc_info)
 
     def execute_job(self, job: Any, queue: Any) -> None:
-        """Run the job; a process that grew too large is replaced by a fresh one."""
+        """Run the job; a process that grew too large or served long enough is replaced by a fresh one."""
         super().execute_job(job, queue)
+        self._jobs += 1
         megabytes = psutil.Process(os.getpid()).memory_info().rss / 1_048_576
-        if megabytes > MEGABYTES_BEFORE_RECYCLING:
-            log.info("this worker uses %.0f MB and is replaced", megabytes)
+        if megabytes > MEGABYTES_BEFORE_RECYCLING or self._jobs >= JOBS_BEFORE_RECYCLING:
+            log.info("this worker uses %.0f MB after %d jobs and is replaced", megabytes, self._jobs)
+            self._ends_well = self._ends_well or not self._stop_requested
             self._stop_requested = True
 
+    def teardown(self) -> None:
+        """Sign off, unless Redis is away: then this worker is forgotten by its age."""
+        self.connection.set_retry(Retry(NoBackoff(), 0))
+        try:
+            super().teardown()  # type: ignore[no-untyped-call]
+        except RedisError as error:
+            log.info("this worker could not sign off: %s", type(error).__name__)
+
     def serve(self) -> int:
-        """Work until a warm stop, recycling or a time-out; the process's exit code."""
-        self.work(logging_level="WARNING", max_jobs=JOBS_BEFORE_RECYCLING)
-        return WEDGED if self.wedged else 0
+        """Work until a warm stop or recycling (0), or until something broke, RQ's time-out too (70)."""
+        self.work(logging_level="WARNING")
+        return 0 if self._ends_well else BROKEN

@@ -17,7 +17,7 @@ from tests.standins.feeds import FeedServer
 from tests.standins.receivers import Received, ReceiverServer
 
 # The stand-in ends its hanging answer before the source's own limit of 30 s, three attempts of which no test can wait for.
-HANG_SECONDS = 1.0
+HANG_SECONDS = 0.4
 HANG_ENDS_AS = "broken_answer"
 
 
