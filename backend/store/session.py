@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pymysql.connections
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -24,7 +24,8 @@ T = TypeVar("T")
 
 # Sources: MariaDB and MySQL error references; 1020 is MariaDB's "record has changed since last read",
 # 4031 MySQL's end by time-out, 1040 and 1203 are "too many connections".
-RETRYABLE_CODES = frozenset({1020, 1040, 1203, 1205, 1213, 2002, 2003, 2006, 2013, 4031})
+# 1053 and 1927 are "server shutdown in progress" and MariaDB's "connection was killed".
+RETRYABLE_CODES = frozenset({1020, 1040, 1053, 1203, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 4031})
 SESSION_WAIT_TIMEOUT = 30
 LOCK_WAIT_TIMEOUT = 5
 SQLITE_BUSY_SECONDS = 10
@@ -120,7 +121,8 @@ def _begin_immediate(connection: Connection, deadline: float) -> None:
             driver.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() >= deadline:
-                raise
+                # Raised beside SQLAlchemy's own execution, so it must be dressed as the error that `transact` knows.
+                raise OperationalError("BEGIN IMMEDIATE", None, error) from error
         else:
             return
 
@@ -198,12 +200,13 @@ def transact(
 def _once(engine: Engine, work: Callable[[Session], T]) -> T:
     with Session(engine, expire_on_commit=False) as session:
         try:
-            with session.begin():
-                return work(session)
+            result = work(session)
+            session.commit()
         except DBAPIError:
             # The connection may be half dead or hold a broken transaction: the next attempt gets another.
             session.invalidate()
             raise
+        return result
 
 
 def read(engine: Engine, work: Callable[[Session], T], *, attempts: int = ATTEMPTS) -> T:

@@ -393,8 +393,8 @@ def test_concurrent_takers_get_each_allocation_once(engine: Engine, make_ledger:
 @pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
 def test_concurrent_begins_of_one_allocation_have_one_winner(engine: Engine, make_ledger: MakeLedger) -> None:
     world = building.make_world(engine, 5)
+    ledger = make_ledger(engine, world.node_id)
     for one in building.allocation_ids(engine):
-        ledger = make_ledger(engine, world.node_id)
         orders = building.together(
             *(lambda taker=taker, one=one: ledger.begin(one, 1, f"x{taker}") for taker in range(6))
         )

@@ -47,7 +47,7 @@ def history_of(engine: Engine, one: str) -> list[tuple[str, str, str, str]]:
         .where(History.subject_id == one)
         .order_by(History.id)
     )
-    return [tuple(row) for row in read(engine, lambda session: session.execute(query).all())]
+    return [(a, b, c, d) for a, b, c, d in read(engine, lambda session: session.execute(query).all())]
 
 
 @given(st.sampled_from(ILLEGAL))
