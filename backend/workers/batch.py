@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from backend.domain.ports import Standing
 from backend.workers.kit import Stop
@@ -15,6 +15,10 @@ R = TypeVar("R")
 
 TICK_SECONDS = 0.1
 REPORT_SECONDS = 0.2
+
+
+def _wait_for_one(futures: Collection[Future[Any]]) -> None:
+    wait(futures, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
 
 
 @dataclass(slots=True)
@@ -26,6 +30,8 @@ class Batch(Generic[R]):
     stop: Stop
     report: Callable[[list[R]], Standing | None]
     report_seconds: float = REPORT_SECONDS
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[Collection[Future[R]]], object] = _wait_for_one
     results: list[R] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -40,16 +46,18 @@ class Batch(Generic[R]):
         running = set(self.futures)
         oldest: float | None = None
         while running:
-            done, running = wait(running, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
+            self.pause(running)
+            done = {future for future in running if future.done()}
+            running -= done
             self.results += [future.result() for future in done]
-            now = time.monotonic()
+            now = self.clock()
             oldest = oldest if oldest is not None or not self.results else now
             if oldest is not None and running and now - oldest >= self.report_seconds:
                 oldest = None
                 if not self._report():
                     self._abandon(running, self.interrupted)
                     return
-            if now >= self.deadline:
+            if self.clock() >= self.deadline:
                 self._abandon(running, self.late)
                 return
             if self.stop.is_set():
@@ -73,4 +81,10 @@ class Batch(Generic[R]):
 
     def _abandon(self, running: set[Future[R]], started: list[str]) -> None:
         for future in running:
-            (self.left if future.cancel() else started).append(self.futures[future])
+            if future.cancel():
+                self.left.append(self.futures[future])
+            elif future.done():
+                # It ended while a report was under way: what is known must not become unknown.
+                self.results.append(future.result())
+            else:
+                started.append(self.futures[future])

@@ -90,7 +90,7 @@ class Sending:
         except WorkError as error:
             log.info("delivery %s: %s", delivery_id, error)
             return Receipt(delivery_id, error.response_status, error.detail, failure=failure_of(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("delivery %s: unexpected error", delivery_id)
             # Nobody knows how far it came, so it counts as possibly sent.
             return Receipt(delivery_id, failure=replace(unexpected(error), ambiguous=True))
@@ -102,15 +102,15 @@ def work_deliver(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:
     sending = Sending(kit, reporter)
     prepared = [sending.prepare(delivery) for delivery in order.deliveries]
     ready = sending.freeze([one for one in prepared if one is not None])
-    kit.slots.release(len(order.deliveries) - len(ready))
     batch = Batch(
-        futures={kit.submit(sending.send, one): one.delivery.delivery_id for one in ready},
+        futures={kit.submit(order, sending.send, one): one.delivery.delivery_id for one in ready},
         deadline=time.monotonic() + order.seconds,
         stop=kit.stop,
         report=lambda results: _record(reporter, replace(empty, receipts=_receipts(results))),
         # An acknowledgement is recorded as soon as it arrives: a crash can repeat only what has no answer.
         report_seconds=0.0,
     )
+    kit.slots.give_back(order.execution)
     batch.run()
     return replace(
         empty,

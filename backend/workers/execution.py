@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backend.domain.errors import Unavailable
 from backend.domain.orders import Failure, Freeze, ItemOutcome, Outcome, Receipt, WorkOrder
@@ -42,7 +42,8 @@ class Executor:
         return standing
 
     def _work(self, order: WorkOrder) -> Outcome:
-        reporter = Reporter(order, lambda progress: self._checkpoint(order, progress))
+        safe: set[str] = set()
+        reporter = Reporter(order, lambda progress: self._checkpoint(order, progress, safe))
         with long_work():
             try:
                 return self.kinds[order.kind](order, self.kit, reporter)
@@ -50,19 +51,30 @@ class Executor:
                 # A job edge: a bug must end as a failure that a person can read, not as a lease that runs out.
                 log.exception("allocation %s: unexpected error in its work", order.allocation_id)
                 return _failed(order, unexpected(error))
+            finally:
+                self.kit.slots.give_back(order.execution)
 
-    def _checkpoint(self, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
+    def _checkpoint(self, order: WorkOrder, progress: Outcome | Freeze, safe: set[str]) -> Standing:
+        """Record progress; `safe` names the deliveries whose receipts are in the outbox already. Raises `Unavailable`."""
         try:
             standing = self.ledger.checkpoint(order, progress)
         except Unavailable:
-            if isinstance(progress, Freeze) or not progress.receipts:
-                raise
-            # What a receiver acknowledged must survive this process even while the database is away.
-            self.outbox.put(progress, final=False)
-            standing = Standing.HELD
+            if isinstance(progress, Outcome):
+                self._keep(progress, safe)
+            raise
         if isinstance(progress, Outcome):
             self.settled()
         return standing
+
+    def _keep(self, progress: Outcome, safe: set[str]) -> None:
+        """What a receiver answered must survive this process even while the database is away.
+
+        It comes with the settle too: one that succeeds first would otherwise let what was answered be sent again.
+        """
+        fresh = tuple(receipt for receipt in progress.receipts if receipt.delivery_id not in safe)
+        if fresh:
+            self.outbox.put(replace(progress, receipts=fresh), final=False)
+            safe.update(receipt.delivery_id for receipt in fresh)
 
     def _settle(self, outcome: Outcome) -> Standing:
         try:
@@ -85,5 +97,9 @@ def _failed(order: WorkOrder, failure: Failure) -> Outcome:
         order.execution,
         order.kind,
         items=tuple(ItemOutcome(feed.item_id, feed.feed_id, failure=failure) for feed in order.feeds),
-        receipts=tuple(Receipt(delivery.delivery_id, failure=failure) for delivery in order.deliveries),
+        # Nobody knows how far it came, so each message counts as possibly sent.
+        receipts=tuple(
+            Receipt(delivery.delivery_id, failure=replace(failure, ambiguous=True))
+            for delivery in order.deliveries
+        ),
     )

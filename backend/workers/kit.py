@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from backend.domain.orders import Freeze, Outcome, WorkOrder
@@ -41,28 +41,45 @@ class Stop:
 
 
 class Slots:
-    """Counts what runs in this process; one slot is one item, whatever batch it came with."""
+    """Counts what runs in this process; one slot is one item, whatever batch it came with.
+
+    An order reserves a slot for each of its items; an item that starts keeps its slot until it ends, even when its
+    order is over before; what never starts is given back with the order.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._used = 0
+        self._running = 0
+        self._reserved: dict[str, int] = {}
         self._changed = threading.Condition()
 
     @property
     def free(self) -> int:
         """How many items could start now."""
         with self._changed:
-            return max(0, self.size - self._used)
+            return max(0, self.size - self._running - sum(self._reserved.values()))
 
-    def take(self, count: int) -> None:
-        """Count items in; an order larger than the free slots may overdraw, its items then wait in line."""
+    def reserve(self, execution: str, count: int) -> None:
+        """For the items of an execution; more than are free may be reserved, the items then wait in line."""
         with self._changed:
-            self._used += count
+            self._reserved[execution] = count
 
-    def release(self, count: int = 1) -> None:
-        """Count items out and wake whoever waits for a change."""
+    def start(self, execution: str) -> None:
+        """One of the execution's items starts."""
         with self._changed:
-            self._used -= count
+            self._reserved[execution] = max(0, self._reserved.get(execution, 0) - 1)
+            self._running += 1
+
+    def end(self) -> None:
+        """An item ended."""
+        with self._changed:
+            self._running -= 1
+            self._changed.notify_all()
+
+    def give_back(self, execution: str) -> None:
+        """Nothing more of the execution will start."""
+        with self._changed:
+            self._reserved.pop(execution, None)
             self._changed.notify_all()
 
     def announce(self) -> None:
@@ -86,13 +103,13 @@ class Kit:
     pool: ThreadPoolExecutor
     slots: Slots
     stop: Stop
-    recognised: frozenset[str] = field(default_factory=lambda: frozenset({"webhook"}))
 
-    def submit(self, task: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Run one item's work in the pool, guarded like its execution; its slot is free again when it ends."""
+    def submit(self, order: WorkOrder, task: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Run one item of the order in the pool, guarded like its execution; its slot is free again when it ends."""
         context = contextvars.copy_context()
         future = self.pool.submit(context.run, task, *arguments)
-        future.add_done_callback(lambda _: self.slots.release())
+        self.slots.start(order.execution)
+        future.add_done_callback(lambda _: self.slots.end())
         return future
 
 

@@ -84,7 +84,7 @@ class Lane:
     def _start(self, order: WorkOrder | None) -> bool:
         if order is None:
             return False
-        self.executor.kit.slots.take(len(order.feeds) + len(order.deliveries))
+        self.executor.kit.slots.reserve(order.execution, len(order.feeds) + len(order.deliveries))
         thread = threading.Thread(
             target=self._execute, args=(order,), name=f"allocation {order.allocation_id}", daemon=True
         )

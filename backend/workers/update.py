@@ -21,7 +21,7 @@ def work_update(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:
     deadline = time.monotonic() + order.seconds
     feeds = {feed.item_id: feed for feed in order.feeds}
     batch = Batch(
-        futures={kit.submit(collect, feed, kit): feed.item_id for feed in order.feeds},
+        futures={kit.submit(order, collect, feed, kit): feed.item_id for feed in order.feeds},
         deadline=deadline,
         stop=kit.stop,
         report=lambda results: _report(reporter, replace(empty, items=tuple(results))),
@@ -47,7 +47,7 @@ def collect(feed: FeedOrder, kit: Kit) -> ItemOutcome:
     except WorkError as error:
         log.info("feed %s (%s): %s", feed.feed_id, feed.name, error)
         return ItemOutcome(feed.item_id, feed.feed_id, failure=failure_of(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         log.exception("feed %s (%s): unexpected error", feed.feed_id, feed.name)
         return ItemOutcome(feed.item_id, feed.feed_id, failure=unexpected(error))
 
