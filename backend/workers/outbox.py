@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from backend.domain.errors import ConfigurationError, Unavailable
+from backend.domain.errors import Unavailable
 from backend.domain.identifiers import new_id
 from backend.domain.orders import Outcome, WorkOrder
 from backend.domain.ports import Ledger, Standing
@@ -56,22 +56,23 @@ class Outbox:
     def drain(self, ledger: Ledger) -> int:
         """Settle what waits, oldest first, until the database is away again; how many entries are gone.
 
-        An entry that is unreadable goes to the dead letters with an alarm; one that was superseded is recorded there too.
+        An entry that is unreadable or refused goes to the dead letters with an alarm: it must not block the others.
         """
         gone = 0
         for path in self.entries():
+            final = path.name.endswith(f".{FINAL}{SUFFIX}")
             try:
-                standing = _deliver(ledger, self._read(path), final=f".{FINAL}{SUFFIX}" in path.name)
+                standing = _deliver(ledger, self._read(path), final=final)
             except Unavailable:
                 break
-            except (ValidationError, ConfigurationError, UnicodeDecodeError) as error:
+            except Exception as error:  # noqa: BLE001
+                # A job edge. The text of such an error may hold what the entry holds: only its class is told.
                 self._bury(path, type(error).__name__)
             else:
-                if standing is Standing.SUPERSEDED:
-                    log.warning(
-                        "%s came too late: other work took its place; what was useful was kept", path.name
-                    )
-                path.unlink()
+                if final and standing is Standing.SUPERSEDED:
+                    self._bury(path, "it came too late, other work took its place; what was useful was kept")
+                else:
+                    path.unlink()
             gone += 1
         return gone
 

@@ -236,13 +236,14 @@ class Bench:
         )
         self.settled = 0
         self.executor = Executor(self.ledger, self.outbox, Leases(self.ledger, 15.0), self.kit, self._settled)
-        self.waiting = 0
+        # What Redis says waits; `None` for the truth.
+        self.waiting: int | None = None
         self.withdrawn: list[str] = []
         self.lane = Lane(
             "node:n",
             self.ledger,
             self.executor,
-            backlog=lambda: self.waiting,
+            backlog=lambda: len(self.ledger.pending) if self.waiting is None else self.waiting,
             withdraw=lambda order: self.withdrawn.append(order.allocation_id),
         )
 
