@@ -34,9 +34,15 @@ DEBRIS = re.compile(
 # Where work ends or a process begins, any error must become a record or an exit code: module:function -> why.
 BROAD_EXCEPTS: dict[str, str] = {
     "backend.bootstrap:load_plugins": "somebody else's plug-in may fail in any way at import; the rest must go on",
+    "backend.dispatch.beat:_attempt": "a process edge: one bad row must not stop the other steps of every beat",
+    "backend.workers.deliver:_frozen": "a job edge: what can't be fixed is not sent; others are being sent right now",
+    "backend.workers.deliver:_record": "a job edge: what was answered is kept for the settle",
     "backend.workers.deliver:prepare": "a job edge: a body that can't be made is one delivery's failure",
     "backend.workers.deliver:send": "a job edge: whatever a notifier raises ends one delivery",
     "backend.workers.execution:_work": "a job edge: a bug must end as a failure that a person can read",
+    "backend.workers.execution:_settle": "a job edge: the outcome goes to the outbox instead of getting lost",
+    "backend.workers.outbox:drain": "a job edge: an entry that can't be applied must not stop those behind it",
+    "backend.workers.update:_report": "a job edge: results that can't be stored now are kept for the settle",
     "backend.workers.forking:fork_child": "a process edge: logged, and the supervisor starts what it needs again",
     "backend.workers.lane:_execute": "a job edge: logged, then the lease runs out and the sweeper recovers the work",
     "backend.workers.leases:_run": "a thread edge: without this thread all work of the process would be lost",

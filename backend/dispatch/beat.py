@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -72,38 +72,56 @@ class Beat:
     away: set[str] = field(default_factory=set)
 
     def tick(self) -> None:
-        """Stamp, repair and pump once, as far as each is due."""
+        """Stamp, repair and pump once, as far as each is due; without the database the rest of the tick is left out."""
         try:
-            if self.pulse.due():
-                self._stamp()
-            repairs.release_due(self.engine)
-            if self.repair.due():
-                self._repair()
-            pump(self.engine, self.redis, self.limits)
-            # Here and not among the repairs: people wait for the end of a run.
-            repairs.close_runs(self.engine)
+            for step in self._due():
+                self._attempt(step)
             self._answered("database")
         except Unavailable as error:
             self._silent("database", error)
-        self._find_lost()
 
-    def _stamp(self) -> None:
+    def _due(self) -> Iterator[Callable[[], object]]:
+        if self.pulse.due():
+            yield self.stamp
+        yield lambda: repairs.release_due(self.engine)
+        if self.repair.due():
+            yield lambda: repairs.recover_expired(self.engine, self.delivery_attempts)
+            yield lambda: repairs.replan_gone(self.engine)
+            yield lambda: repairs.continue_expansions(self.engine)
+        yield lambda: pump(self.engine, self.redis, self.limits)
+        # Here and not among the repairs: people wait for the end of a run.
+        yield lambda: repairs.close_runs(self.engine)
+        if self.lost.due():
+            yield self._find_lost
+
+    def _attempt(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Unavailable:
+            raise
+        except Exception:
+            # A process edge: one row that a step can't digest must not stop the other steps of every beat.
+            log.exception("a step of this beat failed; the others go on")
+
+    def stamp(self) -> None:
+        """Say that renewals can arrive. Raises `Unavailable`."""
         transact(
             self.engine, lambda session: recovery.stamp_pulse(session, self.instance, self.lease_seconds)
         )
 
-    def _repair(self) -> None:
-        repairs.recover_expired(self.engine, self.delivery_attempts)
-        repairs.replan_gone(self.engine)
-        repairs.continue_expansions(self.engine)
+    def keep_stamping(self, stop: threading.Event) -> None:
+        """The pulse's own thread: a slow Redis must not look like a gap in which renewals could not arrive."""
+        while not stop.wait(PULSE_SECONDS):
+            try:
+                self.stamp()
+            except Unavailable as error:
+                log.debug("the pulse could not be stamped: %s", error)
 
     def _find_lost(self) -> None:
-        if not self.lost.due():
-            return
         try:
             self.finder.repair(self.engine, self.redis, self.limits.work_seconds)
             self._answered("redis")
-        except (RedisError, Unavailable) as error:
+        except RedisError as error:
             self._silent("redis", error)
 
     def wait(self, seconds: float) -> None:
@@ -147,6 +165,7 @@ def serve(beat: Beat, stop: threading.Event) -> None:
     """Tick until told to stop."""
     transact(beat.engine, nodes.ensure_parent)
     log.info("beat %s started", beat.instance)
+    threading.Thread(target=beat.keep_stamping, args=(stop,), name="pulse", daemon=True).start()
     while not stop.is_set():
         beat.tick()
         beat.wait(TIMER_SECONDS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backend.dispatch.pump import Limits, pump
-from backend.domain.errors import Conflict
+from backend.domain.errors import Conflict, Unavailable
 from backend.domain.identifiers import new_id
 from backend.domain.nodes import availability
 from backend.store import nodes, planning, runs
@@ -57,8 +57,13 @@ def dispatch_tasks(
     if not ids:
         raise Conflict("no_enabled_task")
     tasks = [_dispatch_one(engine, one, trigger, actor) for one in ids]
-    made = pump(engine, redis, limits)
-    online, waiting, reason = read(engine, _situation)
+    try:
+        made = pump(engine, redis, limits)
+        online, waiting, reason = read(engine, _situation)
+    except Unavailable as error:
+        # The runs are committed: an error would make a person dispatch everything a second time.
+        items = sum(task.mp_count for task in tasks)
+        return DispatchReport(0, len(tasks), tasks, 0, items, f"a beat places them soon: {error}")
     return DispatchReport(online, len(tasks), tasks, made, waiting, reason)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from backend.store.deliveries import WaitingDelivery
     from backend.store.planning import Placed
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def pump(engine: Engine, redis: Redis | None, limits: Limits) -> int:
         while read(engine, has_work):
             placed = transact(engine, place)
             made += len(placed)
-            _enqueue(redis, placed, limits)
+            _enqueue(redis, [one for one in placed if one.attached], limits)
             if not placed:
                 break
     return made
@@ -75,7 +76,8 @@ def _place_items(session: Session) -> list[Placed]:
     items = planning.waiting_items(session, min(ITEMS_PER_TRANSACTION, room))
     sizes = {load.node_id: batch_size(load.max_capacity) for load in loads}
     queues = {one.id: node_queue(one.slug) for one in known}
-    return planning.place_items(session, batches(plan(items, loads), sizes), queues)
+    attached = {one.id for one in known if one.transport == "attached"}
+    return planning.place_items(session, batches(plan(items, loads), sizes), queues, attached)
 
 
 def _has_deliveries(session: Session) -> bool:
@@ -88,11 +90,22 @@ def _place_deliveries(session: Session) -> list[Placed]:
     room = parent.max_capacity - deliveries.assigned_count(session)
     if room <= 0:
         return []
-    waiting = deliveries.waiting(session, ITEMS_PER_TRANSACTION)
-    recent = deliveries.recent_attempts(session, sorted({one.receiver for one in waiting}), WINDOW_SECONDS)
-    admitted = admit(waiting, recent, room)
+    admitted = _admitted(session, room)
     groups = [
         admitted[start : start + DELIVERIES_PER_BATCH]
         for start in range(0, len(admitted), DELIVERIES_PER_BATCH)
     ]
     return planning.place_deliveries(session, groups, parent.id, DEFAULT_QUEUE)
+
+
+def _admitted(session: Session, room: int) -> list[WaitingDelivery]:
+    """What may be sent now; receivers at their limit are passed over, so that they never hide the others."""
+    saturated: set[str] = set()
+    while True:
+        waiting = deliveries.waiting(session, ITEMS_PER_TRANSACTION, saturated)
+        receivers = {one.receiver for one in waiting}
+        recent = deliveries.recent_attempts(session, sorted(receivers), WINDOW_SECONDS)
+        admitted = admit(waiting, recent, room)
+        if admitted or not waiting:
+            return admitted
+        saturated |= receivers

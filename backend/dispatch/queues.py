@@ -5,21 +5,18 @@ With `backend.workers.worker` this is the only module that imports rq.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import RedisError
 from rq import Queue
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from backend.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from redis import Redis
-
-log = logging.getLogger(__name__)
 
 DEFAULT_QUEUE = "default"
 JOB_FUNCTION = "backend.workers.run.run"
@@ -108,20 +105,17 @@ def withdraw(redis: Redis, name: str, allocation_id: str, attempt: int) -> None:
     key = job_id(allocation_id, attempt)
     pipeline = redis.pipeline(transaction=False)
     pipeline.lrem(queue(redis, name).key, 1, key)
+    # Not deleted at once: a worker that has just popped it must find it.
+    pipeline.expire(Job.key_for(key), RESULT_SECONDS)
     pipeline.execute()
 
 
-def wake(redis: Redis | None) -> None:
-    """Tell a beat that there is something to plan; a lost wake-up costs a second."""
-    if redis is None:
-        return
-    try:
-        pipeline = redis.pipeline(transaction=False)
-        pipeline.lpush(WAKE_KEY, "1")
-        pipeline.ltrim(WAKE_KEY, 0, 0)
-        pipeline.execute()
-    except RedisError as error:
-        log.debug("the wake-up could not be sent: %s", type(error).__name__)
+def wake(redis: Redis) -> None:
+    """Tell a beat that there is something to plan; a lost wake-up costs a second. Raises `RedisError`."""
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.lpush(WAKE_KEY, "1")
+    pipeline.ltrim(WAKE_KEY, 0, 0)
+    pipeline.execute()
 
 
 def wait_for_wake(redis: Redis, seconds: float) -> bool:

@@ -11,7 +11,9 @@ PRESENCE_SECONDS = 45.0
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What is known of a node. `silent_seconds` since its last beat; `None` when it never beat or signed off."""
+    """What is known of a node. `silent_seconds` since its last beat; `None` when it never beat or signed off.
+
+    `workers_alive` counts for attached nodes only."""
 
     id: str
     name: str
@@ -24,6 +26,7 @@ class NodeFacts:
     in_flight: int
     max_capacity: int
     silent_seconds: float | None
+    workers_alive: int = 1
     quota: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -50,11 +53,12 @@ def _hindrance(node: NodeFacts) -> str:
         return "not running"
     if node.silent_seconds >= PRESENCE_SECONDS:
         return f"silent for {node.silent_seconds:.0f} s"
-    if node.draining:
-        return "draining"
-    if node.in_flight >= node.max_capacity:
-        return f"full: {node.in_flight}/{node.max_capacity}"
-    return ""
+    hindrances = {
+        "none of its workers runs": node.transport == "attached" and not node.workers_alive,
+        "draining": node.draining,
+        f"full: {node.in_flight}/{node.max_capacity}": node.in_flight >= node.max_capacity,
+    }
+    return next((reason for reason, holds in hindrances.items() if holds), "")
 
 
 def is_gone(node: NodeFacts) -> bool:

@@ -6,7 +6,7 @@ Times are aware UTC datetimes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 
@@ -47,6 +47,40 @@ class FetchResult:
     last_modified: str = ""
     not_modified: bool = False
     final_url: str = ""
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates replaced: JSON may bring them, and no database driver can encode them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def encodable_result(result: FetchResult) -> FetchResult:
+    """The result with every text encodable, whatever its source did."""
+    articles = tuple(
+        replace(
+            article,
+            key=encodable(article.key),
+            title=encodable(article.title),
+            url=encodable(article.url),
+            summary=encodable(article.summary),
+            content=encodable(article.content),
+            author=encodable(article.author),
+            cover_url=encodable(article.cover_url),
+        )
+        for article in result.articles
+    )
+    return replace(
+        result,
+        articles=articles,
+        title=encodable(result.title),
+        etag=encodable(result.etag),
+        last_modified=encodable(result.last_modified),
+        final_url=encodable(result.final_url),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.orders import FeedOrder
@@ -113,30 +113,43 @@ def feed_orders(session: Session, allocation_id: str) -> tuple[FeedOrder, ...]:
 
 
 def renew(session: Session, leases: Sequence[Lease], seconds: float) -> dict[str, Standing]:
-    """Extend the leases that still stand; by execution, each one's standing. Locks rows in the order of their ids."""
-    standings: dict[str, Standing] = {}
-    for lease in sorted(leases, key=lambda one: one.allocation_id):
-        result = session.execute(
-            update(Allocation)
-            .where(
-                Allocation.id == lease.allocation_id,
-                Allocation.attempt == lease.attempt,
-                Allocation.execution == lease.execution,
-                Allocation.state == "executing",
+    """Extend the leases that still stand; by execution, each one's standing.
+
+    A row that is locked is being settled or checkpointed right now: it is passed over and counts as held, so that
+    one long settle never keeps the other leases waiting.
+    """
+    rows = {
+        row.id: row
+        for row in session.execute(
+            select(
+                Allocation.id,
+                Allocation.state,
+                Allocation.attempt,
+                Allocation.execution,
+                Allocation.cancel_requested,
             )
-            .values(lease_until=now(seconds))
+            .where(Allocation.id.in_([lease.allocation_id for lease in leases]))
+            .with_for_update(skip_locked=True)
         )
-        held = cast("CursorResult[Any]", result).rowcount == 1
-        standings[lease.execution] = Standing.HELD if held else Standing.SUPERSEDED
-    held_ids = [one.execution for one in leases if standings[one.execution] is Standing.HELD]
-    cancelled = session.scalars(
-        select(Allocation.execution).where(
-            Allocation.id.in_([one.allocation_id for one in leases]),
-            Allocation.execution.in_(held_ids),
-            Allocation.cancel_requested,
-        )
+    }
+    standings = {lease.execution: _standing(lease, rows.get(lease.allocation_id)) for lease in leases}
+    standing_ids = [
+        lease.allocation_id for lease in leases if standings[lease.execution] is not Standing.SUPERSEDED
+    ]
+    session.execute(
+        update(Allocation)
+        .where(Allocation.id.in_([one for one in standing_ids if one in rows]))
+        .values(lease_until=now(seconds))
     )
-    return standings | {execution: Standing.CANCELLED for execution in cancelled if execution}
+    return standings
+
+
+def _standing(lease: Lease, row: Any) -> Standing:
+    if row is None:
+        return Standing.HELD
+    if (row.state, row.attempt, row.execution) != ("executing", lease.attempt, lease.execution):
+        return Standing.SUPERSEDED
+    return Standing.CANCELLED if row.cancel_requested else Standing.HELD
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,3 +73,25 @@ def _sqlite_now(element: DatabaseNow, compiler: SQLCompiler, **options: Any) -> 
 def _mysql_now(element: DatabaseNow, compiler: SQLCompiler, **options: Any) -> str:
     offset = compiler.process(element.clauses, **options)
     return f"(UTC_TIMESTAMP(6) + INTERVAL ({offset} * 1000000) MICROSECOND)"
+
+
+class Clock(FunctionElement[datetime]):
+    """The database's clock as a column's default: the column then stays out of the INSERT.
+
+    A driver joins many rows into one statement only when every value of a row is a plain placeholder.
+    """
+
+    inherit_cache = True
+    type = UtcDateTime()
+    name = "clock"
+
+
+@compiles(Clock, "sqlite")
+def _sqlite_clock(element: Clock, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001
+    return "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
+
+
+@compiles(Clock, "mysql", "mariadb")
+def _mysql_clock(element: Clock, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001
+    # Every session's time zone is UTC.
+    return "CURRENT_TIMESTAMP(6)"

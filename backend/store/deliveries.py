@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -224,7 +224,7 @@ def _refuse(
     session: Session, allocation_id: str, receipt: Receipt, failure: Failure, policy: DeliveryPolicy
 ) -> None:
     row = session.execute(
-        select(Delivery.attempts, Delivery.receiver_kind, Delivery.receiver)
+        select(Delivery.attempts, Delivery.receiver_kind, Delivery.receiver, Delivery.in_flight)
         .where(
             Delivery.id == receipt.delivery_id,
             Delivery.allocation_id == allocation_id,
@@ -246,7 +246,8 @@ def _refuse(
         failure,
         max(row.attempts, 1),
         random.random(),  # noqa: S311
-        repeatable=policy.repeatable(row.receiver_kind),
+        # What was never marked as being sent was not sent.
+        repeatable=policy.repeatable(row.receiver_kind) or not row.in_flight,
     )
     ids = [receipt.delivery_id]
     match decision:
@@ -286,11 +287,15 @@ class WaitingDelivery:
     receiver_kind: str
 
 
-def waiting(session: Session, limit: int) -> list[WaitingDelivery]:
-    """The oldest deliveries that wait for nothing but their turn."""
+def waiting(session: Session, limit: int, passed_over: Collection[str] = ()) -> list[WaitingDelivery]:
+    """The oldest deliveries that wait for nothing but their turn, without those to the receivers passed over."""
     query = (
         select(Delivery.id, Delivery.receiver, Delivery.receiver_kind)
-        .where(Delivery.state == "waiting", Delivery.not_before.is_(None))
+        .where(
+            Delivery.state == "waiting",
+            Delivery.not_before.is_(None),
+            Delivery.receiver.not_in(sorted(passed_over)),
+        )
         .order_by(Delivery.id)
         .limit(limit)
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict, InvalidInput
@@ -87,11 +88,13 @@ def create_node(
 
 def ensure_attached(session: Session, name: str, max_capacity: int | None = None) -> Node:
     """The attached node of that name, made when missing; its capacity is changed when one is given."""
-    node = session.scalar(select(Node).where(Node.name == name.strip()))
-    if node is None:
-        return create_node(
+    node = _ensure(
+        session,
+        lambda: by_name(session, name),
+        lambda: create_node(
             session, name=name, transport="attached", max_capacity=max_capacity or DEFAULT_CAPACITY
-        )
+        ),
+    )
     if node.transport != "attached":
         raise Conflict("node_is_remote", name=name)
     if max_capacity is not None:
@@ -101,18 +104,34 @@ def ensure_attached(session: Session, name: str, max_capacity: int | None = None
 
 def ensure_parent(session: Session) -> Node:
     """The parent's own node, which serves `default`."""
-    node = session.scalar(select(Node).where(Node.node_type == 0))
+    return _ensure(
+        session,
+        lambda: session.scalar(select(Node).where(Node.node_type == 0)),
+        lambda: create_node(
+            session,
+            name=PARENT,
+            transport="attached",
+            max_capacity=PARENT_CAPACITY,
+            node_type=0,
+            kinds=("deliver",),
+            description="the parent's own workers",
+        ),
+    )
+
+
+def _ensure(session: Session, find: Callable[[], Node | None], make: Callable[[], Node]) -> Node:
+    node = find()
     if node is not None:
         return node
-    return create_node(
-        session,
-        name=PARENT,
-        transport="attached",
-        max_capacity=PARENT_CAPACITY,
-        node_type=0,
-        kinds=("deliver",),
-        description="the parent's own workers",
-    )
+    try:
+        with session.begin_nested():
+            return make()
+    except (IntegrityError, Conflict):
+        # Another process that starts at the same moment was faster.
+        node = find()
+        if node is None:
+            raise
+        return node
 
 
 def by_name(session: Session, name: str) -> Node | None:
@@ -174,6 +193,7 @@ def facts(session: Session) -> list[NodeFacts]:
             kinds=tuple(row.kinds),
             in_flight=delivering if row.node_type == 0 else in_flight.get(row.id, 0),
             max_capacity=row.max_capacity,
+            workers_alive=row.workers_alive,
             silent_seconds=(current - row.presence_at).total_seconds()
             if current and row.presence_at
             else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,13 @@ PUMP = "pump"
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An allocation to enqueue after the commit."""
+    """An allocation to enqueue after the commit, unless its node is remote: that one claims by HTTPS."""
 
     queue: str
     allocation_id: str
     attempt: int
     kind: str
+    attached: bool = True
 
 
 def take_pump_lock(session: Session) -> None:
@@ -46,9 +47,15 @@ def waiting_items(session: Session, limit: int) -> list[Candidate]:
 
 
 def place_items(
-    session: Session, batches: Sequence[tuple[str, str, Sequence[Candidate]]], queues: Mapping[str, str]
+    session: Session,
+    batches: Sequence[tuple[str, str, Sequence[Candidate]]],
+    queues: Mapping[str, str],
+    attached: Container[str],
 ) -> list[Placed]:
-    """Make an update allocation of each batch; items that stopped waiting meanwhile are left out."""
+    """Make an update allocation of each batch; items that stopped waiting meanwhile are left out.
+
+    `queues` names each node's queue, `attached` holds the nodes whose queues are in the parent's Redis.
+    """
     tasks = _tasks_of(session, {run_id for _, run_id, _ in batches})
     rows: list[dict[str, Any]] = []
     for node_id, run_id, items in batches:
@@ -60,7 +67,7 @@ def place_items(
         change = Change(("waiting",), "assigned", PUMP)
         ids = sorted(item.item_id for item in items)
         transitions.move(session, WorkItem, ids, change, node_id=node_id, allocation_id=row["id"])
-    return [_placed(row) for row in rows]
+    return [_placed(row, attached=row["node_id"] in attached) for row in rows]
 
 
 def place_deliveries(
@@ -80,8 +87,8 @@ def _allocation(kind: str, queue: str, node_id: str, item_count: int) -> dict[st
     return {"id": new_id(), "kind": kind, "queue": queue, "node_id": node_id, "item_count": item_count}
 
 
-def _placed(row: Mapping[str, Any]) -> Placed:
-    return Placed(row["queue"], row["id"], 1, row["kind"])
+def _placed(row: Mapping[str, Any], *, attached: bool = True) -> Placed:
+    return Placed(row["queue"], row["id"], 1, row["kind"], attached)
 
 
 def _tasks_of(session: Session, run_ids: set[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from backend.domain.orders import Failure
 from backend.domain.planner import LARGEST_BATCH
 from backend.store import transitions
 from backend.store.columns import now
+from backend.store.deliveries import REPEATABLE_KIND
 from backend.store.settlement import error_entry
 from backend.store.tables import Allocation, Beat, Delivery, Pulse, WorkItem
 from backend.store.transitions import Change
@@ -74,7 +75,8 @@ class Expired:
 
 def expired_leases(session: Session) -> list[Expired]:
     """Claimed and executing allocations whose lease is over, unless renewals could not arrive lately."""
-    may_recover = exists().where(Pulse.recover_after <= now())
+    # A pulse that is itself late has not noticed a gap yet: nothing is recovered until it has.
+    may_recover = exists().where(Pulse.recover_after <= now(), Pulse.alive_at > now(-GAP_SECONDS))
     query = (
         select(Allocation.id, Allocation.kind, Allocation.attempt, Allocation.item_count)
         .where(Allocation.state.in_(("claimed", "executing")), Allocation.lease_until < now(), may_recover)
@@ -170,20 +172,24 @@ def _recover_deliver(session: Session, expired: Expired, delivery_attempts: int)
 
 def _release_deliveries(session: Session, allocation_id: str, delivery_attempts: int) -> None:
     rows = session.execute(
-        select(Delivery.id, Delivery.attempts)
+        select(Delivery.id, Delivery.attempts, Delivery.in_flight, Delivery.receiver_kind)
         .where(Delivery.allocation_id == allocation_id, Delivery.state == "assigned")
         .order_by(Delivery.id)
         .with_for_update()
     ).all()
-    spent = [row.id for row in rows if row.attempts >= delivery_attempts]
-    message = f"worker died while sending, {delivery_attempts} attempts are spent"
-    change = Change(("assigned",), "failed", SWEEPER, message)
-    transitions.move(
-        session, Delivery, spent, change, error_code="worker_died", error_message=message, ended_at=now()
-    )
     rest = [row.id for row in rows if row.attempts < delivery_attempts]
     change = Change(("assigned",), "waiting", SWEEPER, "the worker of its batch died")
     transitions.move(session, Delivery, rest, change, allocation_id=None)
+    spent = [row for row in rows if row.attempts >= delivery_attempts]
+    # What a receiver that can't recognise a repeat may have got has not failed: nobody knows.
+    doubtful = [row.id for row in spent if row.in_flight and row.receiver_kind != REPEATABLE_KIND]
+    message = f"worker died while sending, {delivery_attempts} attempts are spent"
+    for ids, target, code in (
+        (doubtful, "unconfirmed", "answer_lost"),
+        ([row.id for row in spent if row.id not in doubtful], "failed", "worker_died"),
+    ):
+        values = {"in_flight": False, "error_code": code, "error_message": message, "ended_at": now()}
+        transitions.move(session, Delivery, ids, Change(("assigned",), target, SWEEPER, message), **values)
 
 
 def release_due(session: Session) -> int:

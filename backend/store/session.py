@@ -43,7 +43,9 @@ def create_engine_for(url: str, *, pooled: bool) -> Engine:
     Nothing connects yet.
     """
     if make_url(url).get_backend_name() == "sqlite":
-        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+        engine = create_engine(
+            url, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_SECONDS}
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
@@ -54,6 +56,8 @@ def create_engine_for(url: str, *, pooled: bool) -> Engine:
         )
         engine = create_engine(
             url,
+            # Rendered messages and hashes must not reach a log through a traceback.
+            hide_parameters=True,
             pool_pre_ping=pooled,
             isolation_level="READ COMMITTED",
             connect_args={

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from backend.store.columns import UtcDateTime, ascii_key, long_text, now
+from backend.store.columns import Clock, UtcDateTime, ascii_key, long_text
 
 MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
 ID = ascii_key(36)
@@ -58,7 +58,7 @@ class User(Base):
     role: Mapped[str] = mapped_column(ascii_key(16))
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=true())
     token_version: Mapped[int] = mapped_column(Integer, server_default="1")
-    created_at: Mapped[datetime] = mapped_column(default=now())
+    created_at: Mapped[datetime] = mapped_column(server_default=Clock())
 
 
 class Node(Base):
@@ -85,7 +85,7 @@ class Node(Base):
     outbox_size: Mapped[int] = mapped_column(Integer, server_default="0")
     presence_at: Mapped[datetime | None]
     beat_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    created_at: Mapped[datetime] = mapped_column(default=now())
+    created_at: Mapped[datetime] = mapped_column(server_default=Clock())
 
 
 class Feed(Base):
@@ -107,7 +107,7 @@ class Feed(Base):
     collected_at: Mapped[datetime | None]
     error_code: Mapped[str] = mapped_column(ascii_key(64), default="")
     error_message: Mapped[str] = mapped_column(Text, default="")
-    created_at: Mapped[datetime] = mapped_column(default=now())
+    created_at: Mapped[datetime] = mapped_column(server_default=Clock())
 
 
 class Article(Base):
@@ -132,8 +132,8 @@ class Article(Base):
     author: Mapped[str] = mapped_column(String(255), default="")
     cover_url: Mapped[str] = mapped_column(String(2048), default="")
     published_at: Mapped[datetime | None]
-    first_stored_at: Mapped[datetime] = mapped_column(default=now())
-    updated_at: Mapped[datetime] = mapped_column(default=now())
+    first_stored_at: Mapped[datetime] = mapped_column(server_default=Clock())
+    updated_at: Mapped[datetime] = mapped_column(server_default=Clock())
 
 
 class MessageTask(Base):
@@ -158,8 +158,8 @@ class MessageTask(Base):
     cron_exp: Mapped[str] = mapped_column(String(100), default="")
     time_zone: Mapped[str] = mapped_column(String(64), default="UTC")
     enabled: Mapped[bool] = mapped_column(Boolean, server_default=true())
-    baseline_at: Mapped[datetime] = mapped_column(default=now())
-    created_at: Mapped[datetime] = mapped_column(default=now())
+    baseline_at: Mapped[datetime] = mapped_column(server_default=Clock())
+    created_at: Mapped[datetime] = mapped_column(server_default=Clock())
 
 
 class MessageTaskFeed(Base):
@@ -170,7 +170,7 @@ class MessageTaskFeed(Base):
 
     task_id: Mapped[str] = mapped_column(ID, primary_key=True)
     feed_id: Mapped[str] = mapped_column(FEED_ID, primary_key=True)
-    baseline_at: Mapped[datetime] = mapped_column(default=now())
+    baseline_at: Mapped[datetime] = mapped_column(server_default=Clock())
 
 
 class Run(Base):
@@ -187,7 +187,7 @@ class Run(Base):
     state: Mapped[str] = mapped_column(STATE)
     cursor: Mapped[str] = mapped_column(FEED_ID, default="")
     reason: Mapped[str] = mapped_column(String(500), default="")
-    created_at: Mapped[datetime] = mapped_column(default=now())
+    created_at: Mapped[datetime] = mapped_column(server_default=Clock())
     ended_at: Mapped[datetime | None]
 
 
@@ -225,7 +225,7 @@ class WorkItem(Base):
     error_message: Mapped[str] = mapped_column(Text, default="")
     article_count: Mapped[int] = mapped_column(Integer, server_default="0")
     new_article_count: Mapped[int] = mapped_column(Integer, server_default="0")
-    created_at: Mapped[datetime] = mapped_column(default=now())
+    created_at: Mapped[datetime] = mapped_column(server_default=Clock())
     ended_at: Mapped[datetime | None]
 
 
@@ -265,11 +265,11 @@ class Allocation(Base):
     item_count: Mapped[int] = mapped_column(Integer, server_default="0")
     article_count: Mapped[int] = mapped_column(Integer, server_default="0")
     new_article_count: Mapped[int] = mapped_column(Integer, server_default="0")
-    created_at: Mapped[datetime] = mapped_column(default=now())
+    created_at: Mapped[datetime] = mapped_column(server_default=Clock())
     claimed_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    updated_at: Mapped[datetime] = mapped_column(default=now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=Clock())
 
 
 class Delivery(Base):
@@ -307,7 +307,7 @@ class Delivery(Base):
     excerpt: Mapped[str] = mapped_column(Text, default="")
     error_code: Mapped[str] = mapped_column(ascii_key(64), default="")
     error_message: Mapped[str] = mapped_column(Text, default="")
-    created_at: Mapped[datetime] = mapped_column(default=now())
+    created_at: Mapped[datetime] = mapped_column(server_default=Clock())
     attempted_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
 
@@ -335,7 +335,7 @@ class PublishAccount(Base):
     node_id: Mapped[str | None] = mapped_column(ID)
     credentials: Mapped[str] = mapped_column(Text, default="")
     credential_version: Mapped[int] = mapped_column(Integer, server_default="1")
-    created_at: Mapped[datetime] = mapped_column(default=now())
+    created_at: Mapped[datetime] = mapped_column(server_default=Clock())
 
 
 class PublishTask(Base):
@@ -353,7 +353,7 @@ class PublishTask(Base):
     reason: Mapped[str] = mapped_column(String(500), default="")
     draft_id: Mapped[str | None] = mapped_column(String(255))
     submitted_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(default=now())
+    created_at: Mapped[datetime] = mapped_column(server_default=Clock())
 
 
 class History(Base):
@@ -365,7 +365,7 @@ class History(Base):
     id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
     noun: Mapped[str] = mapped_column(ascii_key(16))
     subject_id: Mapped[str] = mapped_column(ID)
-    at: Mapped[datetime] = mapped_column(default=now())
+    at: Mapped[datetime] = mapped_column(server_default=Clock())
     actor: Mapped[str] = mapped_column(String(100))
     from_state: Mapped[str] = mapped_column(STATE)
     to_state: Mapped[str] = mapped_column(STATE)
@@ -388,7 +388,7 @@ class Beat(Base):
     __table_args__ = (MYSQL,)
 
     instance: Mapped[str] = mapped_column(ID, primary_key=True)
-    alive_at: Mapped[datetime] = mapped_column(default=now())
+    alive_at: Mapped[datetime] = mapped_column(server_default=Clock())
 
 
 class Pulse(Base):
@@ -398,5 +398,5 @@ class Pulse(Base):
     __table_args__ = (MYSQL,)
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    alive_at: Mapped[datetime] = mapped_column(default=now())
-    recover_after: Mapped[datetime] = mapped_column(default=now())
+    alive_at: Mapped[datetime] = mapped_column(server_default=Clock())
+    recover_after: Mapped[datetime] = mapped_column(server_default=Clock())

@@ -30,6 +30,7 @@ class Batch(Generic[R]):
     stop: Stop
     report: Callable[[list[R]], Standing | None]
     report_seconds: float = REPORT_SECONDS
+    is_cancelled: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[Collection[Future[R]]], object] = _wait_for_one
     results: list[R] = field(default_factory=list)
@@ -59,6 +60,9 @@ class Batch(Generic[R]):
                     return
             if self.clock() >= self.deadline:
                 self._abandon(running, self.late)
+                return
+            if self.is_cancelled():
+                self._abandon(running, self.interrupted)
                 return
             if self.stop.is_set():
                 running = self._stop(running)

@@ -76,6 +76,10 @@ class Sending:
         except Unavailable as error:
             log.warning("nothing is sent while the database is away (%s)", error)
             standing = Standing.SUPERSEDED
+        except Exception:
+            # A job edge: others of the batch are being sent right now and must not be taken for failed.
+            log.exception("bodies could not be fixed, so nothing of them is sent")
+            standing = Standing.SUPERSEDED
         if standing is not Standing.HELD:
             self.left += [one.delivery.delivery_id for one in ready]
         return standing is Standing.HELD
@@ -106,6 +110,7 @@ def work_deliver(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:
         futures={kit.submit(order, sending.send, one): one.delivery.delivery_id for one in ready},
         deadline=time.monotonic() + order.seconds,
         stop=kit.stop,
+        is_cancelled=reporter.is_cancelled,
         report=lambda results: _record(reporter, replace(empty, receipts=_receipts(results))),
         # An acknowledgement is recorded as soon as it arrives: a crash can repeat only what has no answer.
         report_seconds=0.0,
@@ -138,6 +143,10 @@ def _record(reporter: Reporter, progress: Outcome) -> Standing | None:
         standing = reporter.report(progress)
     except Unavailable as error:
         log.warning("receipts could not be written (%s); they stay for the settle", error)
+        return None
+    except Exception:
+        # A job edge: what was answered is kept for the settle, and what is being sent goes on.
+        log.exception("receipts could not be written; they stay for the settle")
         return None
     # Sending goes on when only the lease was lost: what was begun must still be recorded.
     return Standing.HELD if standing is Standing.SUPERSEDED else standing

@@ -43,7 +43,11 @@ class Executor:
 
     def _work(self, order: WorkOrder) -> Outcome:
         safe: set[str] = set()
-        reporter = Reporter(order, lambda progress: self._checkpoint(order, progress, safe))
+        reporter = Reporter(
+            order,
+            lambda progress: self._checkpoint(order, progress, safe),
+            lambda: self.leases.is_cancelled(order.execution),
+        )
         with long_work():
             try:
                 return self.kinds[order.kind](order, self.kit, reporter)
@@ -82,6 +86,11 @@ class Executor:
         except Unavailable as error:
             self.outbox.put(outcome, final=True)
             log.warning("the outcome of allocation %s waits in the outbox (%s)", outcome.allocation_id, error)
+            return Standing.HELD
+        except Exception:
+            # A job edge: what was done and answered must not be lost to a full disk or a bug; the outbox tries again.
+            log.exception("the outcome of allocation %s could not be settled", outcome.allocation_id)
+            self.outbox.put(outcome, final=True)
             return Standing.HELD
         if standing is Standing.SUPERSEDED:
             log.warning(

@@ -18,20 +18,25 @@ log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
 STEADY_SECONDS = 30.0
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 CRASHED = 70
 
 
 def fork_child(main: Callable[[], int]) -> int:
     """Fork; the child runs `main` and exits with its code. Returns the child's pid."""
     parent = os.getpid()
+    # A signal that arrives before the child has its own handlers would be spent on the copy of the parent's.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
     code = CRASHED
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         die_with(parent)
         random.seed()
         code = main()

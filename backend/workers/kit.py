@@ -116,9 +116,15 @@ class Kit:
 class Reporter:
     """How phase 2 reports what is final so far; says whether the work should go on."""
 
-    def __init__(self, order: WorkOrder, checkpoint: Callable[[Outcome | Freeze], Standing]) -> None:
+    def __init__(
+        self,
+        order: WorkOrder,
+        checkpoint: Callable[[Outcome | Freeze], Standing],
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.order = order
         self._checkpoint = checkpoint
+        self.is_cancelled = is_cancelled
         self.standing = Standing.HELD
 
     def report(self, progress: Outcome | Freeze) -> Standing:

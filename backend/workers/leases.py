@@ -13,6 +13,8 @@ from backend.domain.ports import Lease, Ledger, Standing
 
 log = logging.getLogger(__name__)
 
+SOON_SECONDS = 3.0
+
 
 class Leases:
     """Renews every `seconds`. A dead or frozen process renews nothing: that is the point of it."""
@@ -21,6 +23,7 @@ class Leases:
         self._ledger = ledger
         self._seconds = seconds
         self._held: dict[str, Lease] = {}
+        self._cancelled: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
@@ -45,21 +48,35 @@ class Leases:
         finally:
             with self._lock:
                 self._held.pop(order.execution, None)
+                self._cancelled.discard(order.execution)
+
+    def is_cancelled(self, execution: str) -> bool:
+        """Whether a renewal was told that the work is cancelled."""
+        with self._lock:
+            return execution in self._cancelled
 
     def renew_now(self) -> dict[str, Standing]:
         """One renewal of everything that is held; by execution, its standing."""
         with self._lock:
             leases = list(self._held.values())
-        return self._ledger.renew(leases) if leases else {}
+        standings = self._ledger.renew(leases) if leases else {}
+        with self._lock:
+            told = {name for name, standing in standings.items() if standing is Standing.CANCELLED}
+            self._cancelled |= told & self._held.keys()
+        return standings
 
     def _run(self) -> None:
-        while not self._stop.wait(self._seconds):
+        wait = self._seconds
+        while not self._stop.wait(wait):
+            # After a failure sooner: the next regular turn could be too late.
+            wait = min(SOON_SECONDS, self._seconds)
             try:
                 lost = [
                     name for name, standing in self.renew_now().items() if standing is Standing.SUPERSEDED
                 ]
                 if lost:
                     log.info("%d executions settled meanwhile or were superseded", len(lost))
+                wait = self._seconds
             except CascadeError as error:
                 log.warning("leases could not be renewed: %s", error)
             except Exception:

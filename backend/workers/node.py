@@ -25,7 +25,6 @@ from backend.dispatch import queues
 from backend.dispatch.broker import connect
 from backend.domain.errors import CascadeError, ConfigurationError
 from backend.domain.identifiers import new_id
-from backend.domain.orders import WorkOrder
 from backend.domain.retry import RetryPolicy
 from backend.outbound import adapter
 from backend.outbound.client import GuardedHttpClient
@@ -43,6 +42,7 @@ from backend.workers.ledger import SqlLedger
 from backend.workers.outbox import Outbox
 from backend.workers.presence import Presence, SharedCount
 from backend.workers.run import use_lane
+from backend.workers.signals import signals_for
 from backend.workers.worker import WakeUpWorker
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ def _work(settings: Settings, place: Place, instance: str, name: str, slots: int
     """One worker process, after its fork: build everything that connects, then serve."""
     engine = bootstrap.build_engine(settings, pooled=False)
     redis = connect(settings.redis_url, retries=WORKER_REDIS_RETRIES)
+    signals = signals_for(settings.redis_url, name)
     ledger = build_ledger(settings, engine, place.node_id, instance)
     adapter.install(settings.egress_allow)
     kit = Kit(
@@ -195,33 +196,18 @@ def _work(settings: Settings, place: Place, instance: str, name: str, slots: int
         stop=Stop(max(1.0, settings.stop_seconds - STOP_MARGIN_SECONDS)),
     )
     leases = Leases(ledger, settings.renew_seconds)
-    executor = Executor(ledger, _outbox(settings, place), leases, kit, settled=lambda: queues.wake(redis))
+    executor = Executor(ledger, _outbox(settings, place), leases, kit, settled=signals.wake)
     lane = Lane(
         queue=name,
         ledger=ledger,
         executor=executor,
-        backlog=lambda: _backlog(redis, name),
-        withdraw=lambda order: _withdraw(redis, order),
+        backlog=signals.backlog,
+        withdraw=signals.withdraw,
     )
     use_lane(lane)
     leases.start()
     worker = WakeUpWorker(redis, name, f"{name}.{new_id()}".replace(":", "."), kit.stop.set)
     return worker.serve()
-
-
-def _backlog(redis: Any, name: str) -> int:
-    try:
-        return queues.length(redis, name)
-    except RedisError:
-        return 0
-
-
-def _withdraw(redis: Any, order: WorkOrder) -> None:
-    try:
-        queues.withdraw(redis, order.queue, order.allocation_id, order.attempt)
-    except RedisError as error:
-        # Its wake-up stays in the queue and finds the work begun: harmless.
-        log.debug("the wake-up of %s stays in the queue: %s", order.allocation_id, type(error).__name__)
 
 
 def _presence(settings: Settings, place: Place, instance: str, count: SharedCount) -> int:

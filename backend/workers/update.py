@@ -7,7 +7,15 @@ import time
 from dataclasses import replace
 
 from backend.domain.errors import CascadeError, Unavailable, WorkError
-from backend.domain.orders import Failure, FeedOrder, ItemOutcome, Outcome, WorkOrder
+from backend.domain.orders import (
+    Failure,
+    FeedOrder,
+    ItemOutcome,
+    Outcome,
+    WorkOrder,
+    encodable,
+    encodable_result,
+)
 from backend.domain.ports import Source, Standing
 from backend.workers.batch import Batch
 from backend.workers.kit import Kit, Reporter
@@ -24,6 +32,7 @@ def work_update(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:
         futures={kit.submit(order, collect, feed, kit): feed.item_id for feed in order.feeds},
         deadline=deadline,
         stop=kit.stop,
+        is_cancelled=reporter.is_cancelled,
         report=lambda results: _report(reporter, replace(empty, items=tuple(results))),
     )
     batch.run()
@@ -37,12 +46,16 @@ def _report(reporter: Reporter, progress: Outcome) -> Standing | None:
     except Unavailable as error:
         log.warning("a checkpoint could not be written (%s); its results stay for the settle", error)
         return None
+    except Exception:
+        # A job edge: one result that can't be stored must not fail what still runs.
+        log.exception("a checkpoint could not be written; its results stay for the settle")
+        return None
 
 
 def collect(feed: FeedOrder, kit: Kit) -> ItemOutcome:
     """Collect one feed. This is a job edge: whatever a plug-in raises ends this item and no other."""
     try:
-        result = _source(feed, kit).fetch(feed, kit.http)
+        result = encodable_result(_source(feed, kit).fetch(feed, kit.http))
         return ItemOutcome(feed.item_id, feed.feed_id, result=result)
     except WorkError as error:
         log.info("feed %s (%s): %s", feed.feed_id, feed.name, error)
@@ -63,7 +76,9 @@ def _source(feed: FeedOrder, kit: Kit) -> Source:
 
 def failure_of(error: WorkError) -> Failure:
     """The error as plain data."""
-    return Failure(error.code, error.sentence(), error.permanent, error.ambiguous, error.retry_after)
+    return Failure(
+        error.code, encodable(error.sentence()), error.permanent, error.ambiguous, error.retry_after
+    )
 
 
 def unexpected(error: BaseException) -> Failure:
