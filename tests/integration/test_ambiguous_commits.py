@@ -24,7 +24,7 @@ from tests.standins.proxy import Loss, Proxy
 
 pytestmark = pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
 
-FEEDS = 40
+FEEDS = 30
 # A batch of one, so that each loss gets an allocation of its own.
 CAPACITY = 19
 

@@ -137,7 +137,8 @@ def test_a_locked_sqlite_file_is_transient() -> None:
 
 
 def test_attempts_are_bounded_with_growing_waits_and_then_it_is_unavailable(engine: Engine) -> None:
-    calls, waits = [], []
+    calls: list[int] = []
+    waits: list[float] = []
 
     def work(_session: Session) -> None:
         calls.append(1)
@@ -296,9 +297,8 @@ def test_a_writer_that_finds_no_gap_ends_unavailable_and_readers_go_on(
 
 
 def test_phase_two_may_not_begin_while_a_connection_is_held(engine: Engine) -> None:
-    with engine.connect():
-        with pytest.raises(HeldConnection), long_work():
-            pass
+    with engine.connect(), pytest.raises(HeldConnection), long_work():
+        pass
     with long_work():
         pass
 
