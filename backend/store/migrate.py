@@ -13,11 +13,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from backend.domain.errors import ConfigurationError, Unavailable
 
 SCRIPTS = Path(__file__).with_name("migrations")
-LOCK_SECONDS = 60
+# Below the connection's own patience, so that waiting in vain ends with a sentence.
+LOCK_SECONDS = 25
 MINIMUM_MARIADB = (10, 6)
 MINIMUM_MYSQL = (8, 0)
 
@@ -44,8 +46,11 @@ def schema_state(engine: Engine) -> SchemaState:
 
 
 def require_current(engine: Engine) -> None:
-    """Stop with a sentence unless the schema is this program's. Raises `ConfigurationError`."""
-    state = schema_state(engine)
+    """Stop with a sentence unless the schema is this program's. Raises `ConfigurationError` and `Unavailable`."""
+    try:
+        state = schema_state(engine)
+    except DBAPIError as error:
+        raise Unavailable(part="The database") from error
     if state == "unknown":
         raise ConfigurationError("unknown_schema")
     if state != "current":

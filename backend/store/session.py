@@ -28,6 +28,7 @@ T = TypeVar("T")
 RETRYABLE_CODES = frozenset({1020, 1040, 1053, 1203, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 4031})
 SESSION_WAIT_TIMEOUT = 30
 LOCK_WAIT_TIMEOUT = 5
+ANSWER_SECONDS = 30
 SQLITE_BUSY_SECONDS = 10
 SQLITE_LOOK_MILLISECONDS = 8
 ATTEMPTS = 6
@@ -62,8 +63,8 @@ def create_engine_for(url: str, *, pooled: bool) -> Engine:
             isolation_level="READ COMMITTED",
             connect_args={
                 "connect_timeout": 5,
-                "read_timeout": 30,
-                "write_timeout": 30,
+                "read_timeout": ANSWER_SECONDS,
+                "write_timeout": ANSWER_SECONDS,
                 "charset": "utf8mb4",
                 # A lower value of the server stays: vanished processes then lose their locks even sooner.
                 "init_command": (

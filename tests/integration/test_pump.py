@@ -365,6 +365,23 @@ def finish(engine: Engine, allocation_id: str) -> None:
     building.deliver_ledger(engine).settle(Outcome(allocation_id, 1, "d", "deliver", receipts=receipts))
 
 
+def test_a_robot_at_its_limit_does_not_starve_the_receivers_behind_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.dispatch.pump.ITEMS_PER_TRANSACTION", 5)
+    world = building.make_deliveries(engine, 30, url=building.ROBOT)
+    hooked = building.make_task(engine, world.feed_ids[:1])
+    building.start_run(engine, hooked)
+    pump(engine, None, LIMITS)
+    (one,) = building.allocation_ids(engine)
+    order = world.ledger.begin(one, 1, "y")
+    assert order is not None
+    world.ledger.settle(outcome_of(order, FetchResult(drafts("later"))))
+    pump(engine, None, LIMITS)
+    assigned = Counter(row.receiver_kind for row in rows_of(engine, Delivery) if row.state == "assigned")
+    assert assigned == {"dingtalk": 20, "webhook": 1}
+
+
 def test_web_hooks_are_limited_by_the_parents_room_alone(engine: Engine) -> None:
     building.make_deliveries(engine, 50)
     pump(engine, None, LIMITS)

@@ -379,6 +379,19 @@ def test_two_upgrades_at_once_make_one_schema(database_url: str) -> None:
     assert [row.name for row in building.rows_of(engine, Lock)] == ["pump"]
 
 
+@on_mariadb
+def test_an_upgrade_that_finds_no_turn_is_unavailable_before_its_connection_gives_up(
+    engine: Engine, mariadb: MariaDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert migrate.LOCK_SECONDS < session.ANSWER_SECONDS
+    monkeypatch.setattr(migrate, "LOCK_SECONDS", 0)
+    with mariadb.connect() as holder, holder.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK('cascade.migrate', 0)")
+        with pytest.raises(Unavailable):
+            migrate.upgrade(engine)
+    migrate.upgrade(engine)
+
+
 @pytest.mark.parametrize(
     "statement", ["UPDATE alembic_version SET version_num = '9999'", "DELETE FROM alembic_version"]
 )

@@ -36,6 +36,8 @@ FACTS = NodeFacts(
         ({"silent_seconds": 180.0}, False, False, "silent for 180 s"),
         ({"silent_seconds": None}, False, False, "not running"),
         ({"draining": True}, True, False, "draining"),
+        ({"workers_alive": 0}, True, False, "none of its workers runs"),
+        ({"workers_alive": 0, "transport": "remote"}, True, True, ""),
         ({"is_active": False}, False, False, "switched off"),
         ({"in_flight": 9}, True, True, ""),
         ({"in_flight": 10}, True, False, "full: 10/10"),
