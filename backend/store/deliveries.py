@@ -234,7 +234,10 @@ def _refuse(
     ).first()
     if row is None:
         return
+    # What failed before it was marked as being sent is an attempt too: else it would be tried for ever.
+    attempts = row.attempts if row.in_flight else row.attempts + 1
     values: dict[str, Any] = {
+        "attempts": attempts,
         "in_flight": False,
         "status_code": receipt.status_code,
         "excerpt": receipt.excerpt[:2000],
@@ -244,7 +247,7 @@ def _refuse(
     decision = decide_delivery(
         policy.retry,
         failure,
-        max(row.attempts, 1),
+        attempts,
         random.random(),  # noqa: S311
         # What was never marked as being sent was not sent.
         repeatable=policy.repeatable(row.receiver_kind) or not row.in_flight,
@@ -252,7 +255,7 @@ def _refuse(
     ids = [receipt.delivery_id]
     match decision:
         case RetryIn(seconds):
-            reason = f"attempt {row.attempts} failed; the next one comes in {seconds:.0f} s"
+            reason = f"attempt {attempts} failed; the next one comes in {seconds:.0f} s"
             change = Change(("assigned",), "waiting", WORKER, reason)
             transitions.move(
                 session, Delivery, ids, change, **values, not_before=now(seconds), allocation_id=None

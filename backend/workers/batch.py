@@ -15,6 +15,7 @@ R = TypeVar("R")
 
 TICK_SECONDS = 0.1
 REPORT_SECONDS = 0.2
+QUIET_SECONDS = 1.0
 
 
 def _wait_for_one(futures: Collection[Future[Any]]) -> None:
@@ -33,6 +34,7 @@ class Batch(Generic[R]):
     is_cancelled: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[Collection[Future[R]]], object] = _wait_for_one
+    quiet_until: float = float("-inf")
     results: list[R] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -53,7 +55,7 @@ class Batch(Generic[R]):
             self.results += [future.result() for future in done]
             now = self.clock()
             oldest = oldest if oldest is not None or not self.results else now
-            if oldest is not None and running and now - oldest >= self.report_seconds:
+            if oldest is not None and running and now >= max(oldest + self.report_seconds, self.quiet_until):
                 oldest = None
                 if not self._report():
                     self._abandon(running, self.interrupted)
@@ -71,6 +73,7 @@ class Batch(Generic[R]):
         standing = self.report(self.results)
         if standing is None:
             # The database is away: nothing was recorded, so it all stays for later.
+            self.quiet_until = self.clock() + QUIET_SECONDS
             return True
         self.results = []
         return standing is Standing.HELD

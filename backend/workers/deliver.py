@@ -66,7 +66,14 @@ class Sending:
         """Fix the bodies that may be repeated, in one transaction; the rest is fixed right before it is sent."""
         together = [one for one in ready if one.notifier.recognises_repeats]
         alone = [one for one in ready if not one.notifier.recognises_repeats]
-        return (together if self._frozen(together) else []) + alone
+        try:
+            return (together if self._frozen(together) else []) + alone
+        except Exception as error:
+            # A job edge: nothing of it was sent yet, so it is a failure like any other.
+            log.exception("the bodies of %d deliveries could not be fixed", len(together))
+            for one in together:
+                self._refuse(one.delivery, unexpected(error))
+            return alone
 
     def _frozen(self, ready: list[Ready]) -> bool:
         if not ready:
@@ -76,28 +83,26 @@ class Sending:
         except Unavailable as error:
             log.warning("nothing is sent while the database is away (%s)", error)
             standing = Standing.SUPERSEDED
-        except Exception:
-            # A job edge: others of the batch are being sent right now and must not be taken for failed.
-            log.exception("bodies could not be fixed, so nothing of them is sent")
-            standing = Standing.SUPERSEDED
         if standing is not Standing.HELD:
             self.left += [one.delivery.delivery_id for one in ready]
         return standing is Standing.HELD
 
     def send(self, ready: Ready) -> Receipt | None:
         """Send one message; `None` when it was not sent at all. A job edge: any error ends this delivery only."""
-        if not ready.notifier.recognises_repeats and not self._frozen([ready]):
-            return None
         delivery_id = ready.delivery.delivery_id
+        sending = ready.notifier.recognises_repeats
         try:
+            if not sending and not self._frozen([ready]):
+                return None
+            sending = True
             return ready.notifier.send(ready.delivery, ready.message, self.kit.http)
         except WorkError as error:
             log.info("delivery %s: %s", delivery_id, error)
             return Receipt(delivery_id, error.response_status, error.detail, failure=failure_of(error))
         except (Exception, SystemExit) as error:
             log.exception("delivery %s: unexpected error", delivery_id)
-            # Nobody knows how far it came, so it counts as possibly sent.
-            return Receipt(delivery_id, failure=replace(unexpected(error), ambiguous=True))
+            # Once the notifier has it, nobody knows how far it came, so it counts as possibly sent.
+            return Receipt(delivery_id, failure=replace(unexpected(error), ambiguous=sending))
 
 
 def work_deliver(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:

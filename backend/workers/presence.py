@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import mmap
+import os
 import signal
 import struct
 import threading
@@ -58,12 +59,13 @@ class Presence:
     last_drain: float = float("-inf")
 
     def serve(self) -> int:
-        """Until SIGTERM and the end of the workers."""
+        """Until SIGTERM and the end of the workers, or of the supervisor that would tell of it."""
+        supervisor = os.getppid()
         signal.signal(signal.SIGTERM, lambda *_: self.stop.set())
         while not self.stop.wait(LOOK_SECONDS):
             self.tick()
         self._try(self._sign_off)
-        while self.workers.get():
+        while self.workers.get() and os.getppid() == supervisor:
             time.sleep(LOOK_SECONDS)
         self._try(self._drain)
         return 0
