@@ -400,3 +400,39 @@ def test_concurrent_begins_of_one_allocation_have_one_winner(engine: Engine, mak
         )
         winners = [order.execution for order in orders if order]
         assert winners == [row_of(engine, Allocation, one).execution]
+
+
+@pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+def test_an_allocation_in_somebodys_hands_right_now_is_passed_over_without_waiting(
+    engine: Engine, make_ledger: MakeLedger
+) -> None:
+    world = building.make_world(engine, 2)
+    ledger = make_ledger(engine, world.node_id)
+    first, second = building.allocation_ids(engine)
+    with engine.connect() as holder:
+        holder.execute(select(Allocation.id).where(Allocation.id == first).with_for_update())
+        order = ledger.begin_next(world.queue, "x1", 10)
+        assert order is not None
+        assert order.allocation_id == second
+        assert ledger.begin_next(world.queue, "x2", 10) is None
+
+
+@pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+def test_a_lease_whose_work_is_being_settled_holds_up_no_other_lease(
+    engine: Engine, make_ledger: MakeLedger
+) -> None:
+    world = building.make_world(engine, 2)
+    ledger = make_ledger(engine, world.node_id)
+    settling, other = building.allocation_ids(engine)
+    for one in (settling, other):
+        assert ledger.begin(one, 1, f"x-{one[-4:]}") is not None
+    leases = [Lease(one, 1, f"x-{one[-4:]}") for one in (settling, other)]
+    building.change(engine, Allocation, lease_until=now(1))
+    with engine.connect() as holder:
+        holder.execute(select(Allocation.id).where(Allocation.id == settling).with_for_update())
+        assert set(ledger.renew(leases).values()) == {Standing.HELD}
+    renewed = read(
+        engine,
+        lambda session: session.scalars(select(Allocation.id).where(Allocation.lease_until > now(40))).all(),
+    )
+    assert renewed == [other]
