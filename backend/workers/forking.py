@@ -88,8 +88,6 @@ class Supervisor:
         """Until SIGTERM or SIGINT, then stop warm: one SIGTERM each, SIGKILL at the deadline."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._request_stop)
-        # A death wakes the sleep below.
-        signal.signal(signal.SIGCHLD, lambda *_: None)
         while not self.stopping:
             self._start_missing()
             self._reap()

@@ -38,6 +38,7 @@ class Schedule:
     stops_at: int | None
     grace: float
     report_seconds: float
+    cancelled_at: int | None = None
     now: int = 0
     reported: list[str] = field(default_factory=list)
     reports: int = 0
@@ -53,6 +54,7 @@ class Schedule:
             stop=self.stop,
             report=self.report,
             report_seconds=self.report_seconds,
+            is_cancelled=lambda: self.cancelled_at is not None and self.now >= self.cancelled_at,
             clock=self.clock,
             pause=self.pause,
         )
@@ -102,6 +104,7 @@ schedules = st.builds(
     stops_at=st.none() | st.integers(0, LAST_TICK),
     grace=st.integers(0, 10).map(float),
     report_seconds=st.sampled_from([0.0, 2.0]),
+    cancelled_at=st.none() | st.integers(0, LAST_TICK),
 )
 
 
@@ -189,6 +192,12 @@ def test_what_ends_while_the_deadline_passes_counts_as_done() -> None:
 def test_what_ends_while_a_cancel_is_learned_counts_as_done() -> None:
     batch = plan((0, 1), (0, 5), answers=[(Standing.CANCELLED, 4)], report_seconds=0.0).run()
     assert (batch.results, batch.interrupted) == (["b"], [])
+
+
+def test_a_cancel_that_a_renewal_learned_gives_up_what_runs() -> None:
+    schedule = plan((0, 1), (0, 40), (30, 1), cancelled_at=4, report_seconds=99.0)
+    batch = schedule.run()
+    assert (schedule.now, batch.results, batch.interrupted, batch.left) == (4, ["a"], ["b"], ["c"])
 
 
 def test_an_empty_batch_ends_at_once() -> None:

@@ -119,6 +119,18 @@ def test_a_warm_stop_hands_back_what_has_not_ended(tmp_path: Path) -> None:
     assert bench.kit.slots.free == 1
 
 
+def test_cancelled_work_is_given_up_when_a_renewal_says_so(bench: Bench) -> None:
+    bench.source.hold("slow")
+    runner = threading.Thread(target=bench.execute, args=(update_order("slow"),))
+    runner.start()
+    bench.source.wait_started(1)
+    bench.ledger.standing = Standing.CANCELLED
+    bench.executor.leases.renew_now()
+    [outcome] = bench.ledger.wait_settled(1)
+    runner.join(10)
+    assert (items(outcome), outcome.handed_back) == ({}, ("i-slow",))
+
+
 # settle and outbox
 
 

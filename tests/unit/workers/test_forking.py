@@ -1,0 +1,168 @@
+"""Children of one process: when they are started again, how they end, and that no signal is lost on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from backend.workers.forking import STEADY_SECONDS, Child, Supervisor, fork_child
+from tests.servers import wait_until
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def child_after(clock: Clock, *ends: tuple[int, float]) -> Child:
+    """A child that ended so often, with a code and after so many seconds of life each time."""
+    child = Child("worker", lambda: 0)
+    supervisor = Supervisor([child], 5.0, clock=clock)
+    for code, lived in ends:
+        child.started = clock.now
+        clock.now += lived
+        supervisor._note_end(child, code)
+    return child
+
+
+@pytest.mark.parametrize(
+    ("ends", "shortest", "longest"),
+    [
+        ([(0, 1.0)], 0.0, 0.0),  # recycling costs nothing
+        ([(70, 1.0)], 0.375, 0.625),  # 0.5 s, 75 to 125 %
+        ([(70, 1.0)] * 2, 0.75, 1.25),
+        ([(-9, 1.0)] * 3, 1.5, 2.5),
+        ([(70, 1.0)] * 20, 22.5, 37.5),  # at most 30 s
+        ([(70, 1.0)] * 5 + [(70, STEADY_SECONDS)], 0.375, 0.625),  # it was steady: the count begins anew
+        ([(70, 1.0)] * 5 + [(0, 1.0)], 0.0, 0.0),
+    ],
+)
+def test_restarts_wait_the_longer_the_quicker_a_child_dies(
+    ends: list[tuple[int, float]], shortest: float, longest: float
+) -> None:
+    clock = Clock()
+    child = child_after(clock, *ends)
+    assert shortest <= child.not_before - clock.now <= longest
+
+
+def test_an_end_is_told_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
+    child_after(Clock(), (0, 1.0), (70, 1.0), (-9, 1.0))
+    messages = [record.getMessage().partition(";")[0] for record in caplog.records]
+    assert messages == ["worker ended with exit code 70", "worker ended with signal 9"]
+
+
+@contextmanager
+def supervised(*mains: Callable[[], int], stop_seconds: float = 5.0) -> Iterator[int]:
+    """A supervisor in a process of its own; its pid."""
+
+    def supervise() -> int:
+        Supervisor([Child(f"c{n}", main) for n, main in enumerate(mains)], stop_seconds).run()
+        return 0
+
+    pid = fork_child(supervise)
+    try:
+        yield pid
+    finally:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # it ended in the test
+
+
+def end_of(pid: int) -> int:
+    """Ask it to stop and wait; its exit code."""
+    os.kill(pid, signal.SIGTERM)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def said(file: Path) -> list[str]:
+    """The lines in the file."""
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def telling(file: Path, after: Callable[[], int]) -> Callable[[], int]:
+    """A child that writes its pid into the file and then does something."""
+
+    def main() -> int:
+        with file.open("a") as out:
+            out.write(f"{os.getpid()}\n")
+        return after()
+
+    return main
+
+
+def wait_for_sigterm() -> int:
+    """End well when asked to."""
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    while not asked.wait(0.02):
+        pass
+    return 0
+
+
+def ignore_sigterm() -> int:
+    """Never end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Event().wait()
+    return 0
+
+
+def test_a_child_that_ended_well_is_started_again_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    with supervised(telling(file, lambda: 0)) as pid:
+        wait_until(lambda: len(said(file)) >= 3, 10, "three starts")
+        assert len(set(said(file))) >= 3
+        assert end_of(pid) == 0
+
+
+def test_a_stop_ends_every_child_and_then_itself(tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    with supervised(*[telling(file, wait_for_sigterm)] * 3) as pid:
+        wait_until(lambda: len(said(file)) == 3, 10, "three children")
+        assert end_of(pid) == 0
+    assert not [one for one in said(file) if Path(f"/proc/{one}").exists()]
+
+
+def test_a_child_that_does_not_stop_is_killed_at_the_limit(tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    with supervised(telling(file, ignore_sigterm), stop_seconds=0.3) as pid:
+        wait_until(lambda: len(said(file)) == 1, 10, "the child")
+        assert end_of(pid) == 0
+    assert not Path(f"/proc/{said(file)[0]}").exists()
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_child_s_return_value_is_its_exit_code(code: int) -> None:
+    assert os.waitstatus_to_exitcode(os.waitpid(fork_child(lambda: code), 0)[1]) == code
+
+
+def test_a_child_that_raises_ends_with_70() -> None:
+    assert os.waitstatus_to_exitcode(os.waitpid(fork_child(lambda: 1 // 0), 0)[1]) == 70
+
+
+def test_a_signal_right_after_the_fork_ends_the_child_and_is_not_spent_on_a_copied_handler() -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        for _ in range(30):
+            pid = fork_child(ignore_nothing)
+            os.kill(pid, signal.SIGTERM)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def ignore_nothing() -> int:
+    """Wait for a signal's default action."""
+    threading.Event().wait(20)
+    return 0
