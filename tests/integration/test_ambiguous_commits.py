@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, make_url, select
 
+from backend.dispatch import dispatching
 from backend.dispatch.pump import pump
 from backend.domain.orders import Freeze, FrozenMessage, Outcome, Receipt, WorkOrder
 from backend.domain.ports import Lease, Standing
@@ -241,7 +242,7 @@ def test_a_dispatch_makes_one_run_with_each_item_once(weak: Weak, loss: Loss) ->
 
     def run(number: int) -> None:
         before = {row.id for row in building.rows_of(weak.engine, Run)}
-        started = building.dispatch(weak.proxied, task_id).tasks[0].run_id
+        started = dispatching._dispatch_one(weak.proxied, task_id, "manual", "ana").run_id
         assert {row.id for row in building.rows_of(weak.engine, Run)} - before == {started}
         assert [item.run_id for item in building.items_of(weak.engine)].count(started) == 1
         assert moves_of(weak.engine, started) == [("", "expanding"), ("expanding", "running")]
