@@ -120,7 +120,7 @@ DELIVERY = _cycle(
         "waiting": {"assigned", "delivered", "cancelled"},
         "assigned": {"waiting", "delivered", "failed", "unconfirmed", "cancelled"},
         "delivered": set(),
-        "failed": {"waiting"},
+        "failed": {"waiting", "delivered"},
         "unconfirmed": {"waiting", "delivered"},
         "cancelled": set(),
     },

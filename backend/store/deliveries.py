@@ -118,11 +118,18 @@ def _articles(session: Session, delivery_ids: Sequence[str]) -> dict[str, list[D
 def freeze(session: Session, lease: Lease, messages: Mapping[str, FrozenMessage]) -> Standing:
     """Fix bodies right before their first attempt and mark the deliveries as being sent.
 
-    Anything but `HELD` means: do not send.
+    Anything but `HELD` means: do not send. `SUPERSEDED` also when one of them has ended meanwhile, because a late
+    acknowledgement came: nothing is marked then, and the caller asks for each alone.
     """
     standing = settlement.standing_of(session, lease.allocation_id, lease.attempt, lease.execution)
     if standing is not Standing.HELD:
         return standing
+    mine = (Delivery.allocation_id == lease.allocation_id, Delivery.state == "assigned")
+    alive = session.scalars(
+        select(Delivery.id).where(Delivery.id.in_(sorted(messages)), *mine).with_for_update()
+    )
+    if set(alive) != messages.keys():
+        return Standing.SUPERSEDED
     for delivery_id, message in sorted(messages.items()):
         mine = (Delivery.id == delivery_id, Delivery.allocation_id == lease.allocation_id)
         session.execute(
@@ -204,7 +211,7 @@ def _acknowledge(session: Session, receipt: Receipt) -> None:
         session,
         Delivery,
         [receipt.delivery_id],
-        Change(("assigned", "waiting", "unconfirmed"), "delivered", WORKER),
+        Change(("assigned", "waiting", "unconfirmed", "failed"), "delivered", WORKER),
         in_flight=False,
         not_before=None,
         status_code=receipt.status_code,

@@ -67,7 +67,7 @@ class Sending:
         together = [one for one in ready if one.notifier.recognises_repeats]
         alone = [one for one in ready if not one.notifier.recognises_repeats]
         try:
-            return (together if self._frozen(together) else []) + alone
+            return self._freeze_together(together) + alone
         except Exception as error:
             # A job edge: nothing of it was sent yet, so it is a failure like any other.
             log.exception("the bodies of %d deliveries could not be fixed", len(together))
@@ -75,24 +75,36 @@ class Sending:
                 self._refuse(one.delivery, unexpected(error))
             return alone
 
-    def _frozen(self, ready: list[Ready]) -> bool:
-        if not ready:
-            return True
-        try:
-            standing = self.reporter.report(Freeze({one.delivery.delivery_id: one.message for one in ready}))
-        except Unavailable as error:
-            log.warning("nothing is sent while the database is away (%s)", error)
-            standing = Standing.SUPERSEDED
+    def _freeze_together(self, ready: list[Ready]) -> list[Ready]:
+        standing = self._standing(ready) if ready else Standing.HELD
+        if standing is Standing.SUPERSEDED:
+            # One of them may have been acknowledged late: that one is not sent again, the others are.
+            return [one for one in ready if self._frozen(one)]
         if standing is not Standing.HELD:
             self.left += [one.delivery.delivery_id for one in ready]
-        return standing is Standing.HELD
+            return []
+        return ready
+
+    def _frozen(self, ready: Ready) -> bool:
+        held = self._standing([ready]) is Standing.HELD
+        if not held:
+            self.left.append(ready.delivery.delivery_id)
+        return held
+
+    def _standing(self, ready: list[Ready]) -> Standing | None:
+        """What the ledger says to sending these; `None` while the database is away."""
+        try:
+            return self.reporter.report(Freeze({one.delivery.delivery_id: one.message for one in ready}))
+        except Unavailable as error:
+            log.warning("nothing is sent while the database is away (%s)", error)
+            return None
 
     def send(self, ready: Ready) -> Receipt | None:
         """Send one message; `None` when it was not sent at all. A job edge: any error ends this delivery only."""
         delivery_id = ready.delivery.delivery_id
         sending = ready.notifier.recognises_repeats
         try:
-            if not sending and not self._frozen([ready]):
+            if not sending and not self._frozen(ready):
                 return None
             sending = True
             return ready.notifier.send(ready.delivery, ready.message, self.kit.http)

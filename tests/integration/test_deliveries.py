@@ -162,12 +162,25 @@ def test_an_acknowledgement_counts_even_from_a_superseded_execution(engine: Engi
     assert again is not None
     assert deliver_ledger(engine).settle(receipts_of(order)) is Standing.SUPERSEDED
     assert row_of(engine, Delivery).state == "delivered"
-    # What the second execution may still send and report finds the delivery ended.
-    assert freeze(engine, again) is Standing.HELD
+    # What the second execution wants to send was acknowledged, so it may not.
+    assert freeze(engine, again) is Standing.SUPERSEDED
     assert row_of(engine, Delivery).attempts == 1
     assert deliver_ledger(engine).settle(receipts_of(again, BUSY, 503)) is Standing.HELD
     row = row_of(engine, Delivery)
     assert (row.state, row.status_code) == ("delivered", 200)
+
+
+def test_an_acknowledgement_counts_even_after_the_delivery_was_given_up(engine: Engine) -> None:
+    building.make_deliveries(engine)
+    order = building.begin_deliveries(engine)
+    freeze(engine, order)
+    building.change(engine, Delivery, attempts=ATTEMPTS)
+    building.change(engine, Allocation, order.allocation_id, attempt=3)
+    building.expire(engine)
+    recover_expired(engine, ATTEMPTS)
+    assert row_of(engine, Delivery).state == "failed"
+    assert deliver_ledger(engine).settle(receipts_of(order)) is Standing.SUPERSEDED
+    assert row_of(engine, Delivery).state == "delivered"
 
 
 def test_a_failure_from_a_superseded_execution_changes_nothing(engine: Engine) -> None:

@@ -25,7 +25,6 @@ from backend.workers.leases import Leases
 from tests import building
 from tests.servers import MariaDb
 
-
 on_mariadb = pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
 
 
