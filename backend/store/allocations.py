@@ -62,10 +62,9 @@ def begin(session: Session, allocation_id: str, attempt: int, execution: str, ta
     row = session.execute(query if moved else query.with_for_update()).first()
     if row is None:
         return None
+    # No condition on the state, which items of others have too: the server might lock those. Ended ones stay ended.
     session.execute(
-        update(WorkItem)
-        .where(WorkItem.allocation_id == allocation_id, WorkItem.state == "assigned")
-        .values(execution=execution)
+        update(WorkItem).where(WorkItem.allocation_id == allocation_id).values(execution=execution)
     )
     return Begun(row.id, row.attempt, row.kind, row.queue)
 

@@ -113,12 +113,14 @@ def _recover_update(session: Session, expired: Expired) -> bool:
     )
     if not moved:
         return False
-    items = session.execute(
-        select(WorkItem.id, WorkItem.deaths, WorkItem.attempts, WorkItem.errors)
-        .where(WorkItem.allocation_id == expired.allocation_id, WorkItem.state == "assigned")
+    # The state is looked at here: as a condition, it lets the server walk and lock the items of others.
+    rows = session.execute(
+        select(WorkItem.id, WorkItem.state, WorkItem.deaths, WorkItem.attempts, WorkItem.errors)
+        .where(WorkItem.allocation_id == expired.allocation_id)
         .order_by(WorkItem.id)
         .with_for_update()
     ).all()
+    items = [row for row in rows if row.state == "assigned"]
     if len(items) == 1:
         _count_death(session, items[0], lost)
     else:

@@ -146,15 +146,17 @@ def _lock_items(session: Session, ids: Sequence[str], execution: str) -> dict[st
 
 def _fail_rest(session: Session, allocation_id: str, policy: RetryPolicy) -> None:
     """Items that the outcome does not name (their feed vanished while they were planned) must not stay assigned."""
+    # With a condition on the state, the server may walk and lock the items of others: settles that meet deadlock.
     rows = session.execute(
         select(*LOCKED_COLUMNS)
-        .where(WorkItem.allocation_id == allocation_id, WorkItem.state == "assigned")
+        .where(WorkItem.allocation_id == allocation_id)
         .order_by(WorkItem.id)
         .with_for_update()
     ).all()
     failure = Failure("no_result", render("no_result", "en", {}))
     for row in rows:
-        _fail(session, row, failure, policy)
+        if row.state == "assigned":
+            _fail(session, row, failure, policy)
 
 
 def _succeed(session: Session, one: ItemOutcome, new_articles: int) -> None:
