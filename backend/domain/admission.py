@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
+from backend.domain.receivers import PER_MINUTE
+
 W = TypeVar("W", bound="Waiting")
 
-# Messages per minute that the chat robots accept; source: their documents (wire.md section 4.2).
-PER_MINUTE: Mapping[str, int] = {"dingtalk": 20, "wecom": 20, "feishu": 100}
 WINDOW_SECONDS = 60.0
 
 

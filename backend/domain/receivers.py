@@ -32,16 +32,13 @@ class Kind(StrEnum):
 class Receiver:
     """Where a message goes. `key` is the same for the same receiver and tells nothing about its token.
 
-    `per_minute` and `per_second` are the receiver's own rate limits, `concurrency` how many messages may be on
-    their way to it at once.
+    `per_minute` is the receiver's own rate limit.
     """
 
     key: str
     notifier: str
     kind: Kind
     per_minute: int | None = None
-    per_second: int | None = None
-    concurrency: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +113,8 @@ FORMS = {
     Kind.BARK: "https://api.day.app/<key> or barks://<own server>/<key>",
 }
 
-# The rates are the services' own (wire 4.2). One message at a time keeps a robot's answers apart from its limit.
-_LIMITS: dict[Kind, dict[str, int]] = {
-    Kind.DINGTALK: {"per_minute": 20, "concurrency": 1},
-    Kind.FEISHU: {"per_minute": 100, "per_second": 5, "concurrency": 2},
-    Kind.WECOM: {"per_minute": 20, "concurrency": 1},
-    Kind.BARK: {"concurrency": 2},
-    Kind.APPRISE: {"concurrency": 1},
-    Kind.WEBHOOK: {"concurrency": 8},
-}
+# Messages per minute that the services accept (wire 4.2).
+PER_MINUTE: dict[str, int] = {Kind.DINGTALK: 20, Kind.FEISHU: 100, Kind.WECOM: 20}
 
 
 def receiver_of(url: str, message_type: int) -> Receiver:
@@ -207,15 +197,15 @@ def _by_scheme(parts: SplitResult, kind: Kind, query: dict[str, str]) -> tuple[s
 
 
 def _receiver(parts: SplitResult, kind: Kind) -> Receiver:
-    limits = _LIMITS[kind]
+    per_minute = PER_MINUTE.get(kind)
     if kind is Kind.WEBHOOK:
         key = digest(parts.scheme, parts.netloc.casefold(), parts.path, parts.query)
-        return Receiver(key[:32], WEBHOOK, kind, **limits)
+        return Receiver(key[:32], WEBHOOK, kind, per_minute)
     if kind is Kind.APPRISE:
-        return Receiver(digest(parts.geturl())[:32], ROBOT, kind, **limits)
+        return Receiver(digest(parts.geturl())[:32], ROBOT, kind, per_minute)
     robot = robot_address(parts.geturl())
     host = robot.host if kind is Kind.BARK else ""
-    return Receiver(digest(kind, host.casefold(), robot.token)[:32], ROBOT, kind, **limits)
+    return Receiver(digest(kind, host.casefold(), robot.token)[:32], ROBOT, kind, per_minute)
 
 
 def _checked(url: str) -> SplitResult:

@@ -96,9 +96,11 @@ def apply_items(session: Session, outcome: Outcome, policy: RetryPolicy) -> None
     """
     ordered = sorted(outcome.items, key=lambda one: one.item_id)
     rows = _lock_items(session, [one.item_id for one in ordered], outcome.execution)
-    new = store_articles(
-        session, [Collected(one.feed_id, one.result.articles) for one in ordered if one.result]
-    )
+    feeds = _existing_feeds(session, ordered)
+    collected = [
+        Collected(one.feed_id, one.result.articles) for one in ordered if one.result and one.feed_id in feeds
+    ]
+    new = store_articles(session, collected)
     make_deliveries(
         session, new, {one.feed_id: rows[one.item_id].run_id for one in ordered if one.item_id in rows}
     )

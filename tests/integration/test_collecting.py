@@ -217,3 +217,12 @@ def test_a_failing_feed_says_so_until_it_works_again(engine: Engine) -> None:
     pump(engine, None, LIMITS)
     world.ledger.settle(outcome_of(building.begin(world, "x2")))
     assert (row_of(engine, Feed).error_code, row_of(engine, Feed).error_message) == ("", "")
+
+
+def test_what_comes_late_for_a_deleted_feed_is_stored_for_nobody(engine: Engine) -> None:
+    world = building.make_world(engine)
+    order = building.begin(world)
+    with engine.begin() as connection:
+        connection.execute(Feed.__table__.delete())  # type: ignore[attr-defined]
+    world.ledger.settle(outcome_of(order))
+    assert rows_of(engine, Article) == []

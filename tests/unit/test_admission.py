@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.domain import receivers
-from backend.domain.admission import PER_MINUTE, admit
+from backend.domain.admission import admit
+from backend.domain.receivers import PER_MINUTE
 
 
 @dataclass(frozen=True)
