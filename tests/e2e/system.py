@@ -76,7 +76,9 @@ class System(Up):
     def last_line(self, *words: str, expect: int = 0) -> str:
         """Run another command; what scripts need of it: the last line of its stdout."""
         done = self.run(*words)
-        assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+        assert done.returncode == expect, (
+            f"{words}: {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+        )
         return done.stdout.splitlines()[-1]
 
     def engine(self) -> Engine:
