@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from backend.notify.webhook import WebhookNotifier
 from backend.outbound.adapter import install
 from backend.outbound.client import GuardedHttpClient
 from tests.standins.receivers import Behaviour, ReceiverServer
+
+ROOT = Path(__file__).resolve().parents[2]
 
 LOOPBACK = ("127.0.0.0/8",)
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -379,7 +382,9 @@ def test_two_hundred_receivers_at_once_are_served(server: ReceiverServer, http: 
 def test_the_stand_in_runs_by_itself_and_keeps_a_journal(tmp_path: Path, http: GuardedHttpClient) -> None:
     journal = tmp_path / "received.jsonl"
     command = [sys.executable, "-m", "tests.standins.receivers", "--port", "0", "--journal", str(journal)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # As a person runs it: from the checkout, whose folder `./cascade test` itself keeps off the path.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[1]
         WebhookNotifier().send(*raw(f"{url}hook"), http)
