@@ -185,3 +185,14 @@ def test_a_beat_that_vanished_is_forgotten_after_an_hour(engine: Engine, client:
     beat.tick()
     beat.farewell()
     assert rows_of(engine, BeatRow) == []
+
+
+def test_a_step_that_a_bad_row_breaks_does_not_stop_the_others(engine: Engine, client: Redis) -> None:
+    world = building.make_world(engine)
+    building.begin(world)
+    building.expire(engine)
+    with engine.begin() as connection:
+        connection.execute(Node.__table__.update().values(feed_quota={"feed": "many"}))  # type: ignore[attr-defined]
+    beat_of(engine, client).tick()
+    assert building.states(engine, Allocation) != {}
+    assert "executing" not in building.states(engine, Allocation).values()
