@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -102,101 +102,10 @@ class Setting:
     help: str
 
 
-SETTINGS: dict[str, Setting] = {
-    "database_url": Setting(
-        "DATABASE_URL", "database_url", _text, "", "SQLAlchemy URL; empty: SQLite in the data directory"
-    ),
-    "redis_url": Setting(
-        "REDIS_URL", "redis_url", _text, "", "Redis URL; empty: the embedded server of the data directory"
-    ),
-    "log_level": Setting("LOG_LEVEL", "log_level", _choice(*LOG_LEVELS), "INFO", "level of every process"),
-    "host": Setting("CASCADE_HOST", "host", _text, "127.0.0.1", "address that the parent listens on"),
-    "port": Setting("CASCADE_PORT", "port", _count(0, 65535), 8001, "port that the parent listens on"),
-    "gunicorn_workers": Setting(
-        "GUNICORN_WORKERS", "gunicorn.workers", _count(1, 64), 2, "processes of the parent's HTTP server"
-    ),
-    "gunicorn_threads": Setting(
-        "GUNICORN_THREADS", "gunicorn.threads", _count(1, 256), 8, "threads of each such process"
-    ),
-    "secret_key": Setting(
-        "CASCADE_SECRET_KEY",
-        "secret_key",
-        _text,
-        "",
-        "signs tokens and encrypts; empty: `secret.key` in the data directory",
-    ),
-    "token_seconds": Setting(
-        "CASCADE_TOKEN_SECONDS",
-        "auth.token_seconds",
-        _seconds(60, 2592000),
-        259200.0,
-        "life of a login token",
-    ),
-    "egress_allow": Setting(
-        "CASCADE_EGRESS_ALLOW",
-        "egress.allow",
-        _networks,
-        (),
-        "private networks that work may reach, as CIDR list",
-    ),
-    "cascade_enabled": Setting(
-        "CASCADE_ENABLED", "cascade.enabled", _flag, False, "the seeds' switch for child mode"
-    ),
-    "node_type": Setting(
-        "CASCADE_NODE_TYPE", "cascade.node_type", _choice(*NODE_TYPES), "parent", "what this machine is"
-    ),
-    "lease_seconds": Setting(
-        "CASCADE_LEASE_SECONDS",
-        "work.lease_seconds",
-        _seconds(3, 3600),
-        45.0,
-        "how long work is held without a renewal",
-    ),
-    "renew_seconds": Setting(
-        "CASCADE_RENEW_SECONDS",
-        "work.renew_seconds",
-        _seconds(1, 1200),
-        15.0,
-        "how often leases are renewed; below half the lease",
-    ),
-    "update_seconds": Setting(
-        "CASCADE_UPDATE_SECONDS",
-        "work.update_seconds",
-        _seconds(5, 3600),
-        120.0,
-        "overall limit of one batch of updates",
-    ),
-    "deliver_seconds": Setting(
-        "CASCADE_DELIVER_SECONDS",
-        "work.deliver_seconds",
-        _seconds(5, 3600),
-        120.0,
-        "overall limit of one batch of deliveries",
-    ),
-    "item_attempts": Setting(
-        "CASCADE_ITEM_ATTEMPTS", "work.item_attempts", _count(1, 20), 3, "attempts at one feed within a run"
-    ),
-    "delivery_attempts": Setting(
-        "CASCADE_DELIVERY_ATTEMPTS", "deliver.attempts", _count(1, 20), 6, "attempts at one delivery"
-    ),
-    "retry_base_seconds": Setting(
-        "CASCADE_RETRY_BASE_SECONDS",
-        "work.retry_base_seconds",
-        _seconds(0.1, 3600),
-        5.0,
-        "first wait before a retry; doubles",
-    ),
-    "robot_repeat_unconfirmed": Setting(
-        "CASCADE_ROBOT_REPEAT_UNCONFIRMED",
-        "deliver.robot_repeat_unconfirmed",
-        _flag,
-        False,
-        "repeat a chat robot's message whose answer never came (it may arrive twice)",
-    ),
-    "stop_seconds": Setting(
-        "CASCADE_STOP_SECONDS", "stop_seconds", _seconds(1, 600), 8.0, "how long a warm stop may take"
-    ),
-}
+def _setting(
+    environment: str, path: str, parse: Callable[[object], Any], default: object, explanation: str
+) -> Any:
+    return field(metadata={"setting": Setting(environment, path, parse, default, explanation)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,27 +114,101 @@ class Settings:
 
     data_dir: Path
     config_file: Path | None
-    database_url: str
-    redis_url: str
-    log_level: str
-    host: str
-    port: int
-    gunicorn_workers: int
-    gunicorn_threads: int
-    secret_key: str
-    token_seconds: float
-    egress_allow: tuple[str, ...]
-    cascade_enabled: bool
-    node_type: str
-    lease_seconds: float
-    renew_seconds: float
-    update_seconds: float
-    deliver_seconds: float
-    item_attempts: int
-    delivery_attempts: int
-    retry_base_seconds: float
-    robot_repeat_unconfirmed: bool
-    stop_seconds: float
+    database_url: str = _setting(
+        "DATABASE_URL", "database_url", _text, "", "SQLAlchemy URL; empty: SQLite in the data directory"
+    )
+    redis_url: str = _setting(
+        "REDIS_URL", "redis_url", _text, "", "Redis URL; empty: the embedded server of the data directory"
+    )
+    log_level: str = _setting(
+        "LOG_LEVEL", "log_level", _choice(*LOG_LEVELS), "INFO", "level of every process"
+    )
+    host: str = _setting("CASCADE_HOST", "host", _text, "127.0.0.1", "address that the parent listens on")
+    port: int = _setting("CASCADE_PORT", "port", _count(0, 65535), 8001, "port that the parent listens on")
+    gunicorn_workers: int = _setting(
+        "GUNICORN_WORKERS", "gunicorn.workers", _count(1, 64), 2, "processes of the parent's HTTP server"
+    )
+    gunicorn_threads: int = _setting(
+        "GUNICORN_THREADS", "gunicorn.threads", _count(1, 256), 8, "threads of each such process"
+    )
+    secret_key: str = _setting(
+        "CASCADE_SECRET_KEY",
+        "secret_key",
+        _text,
+        "",
+        "signs tokens and encrypts; empty: `secret.key` in the data directory",
+    )
+    token_seconds: float = _setting(
+        "CASCADE_TOKEN_SECONDS",
+        "auth.token_seconds",
+        _seconds(60, 2592000),
+        259200.0,
+        "life of a login token",
+    )
+    egress_allow: tuple[str, ...] = _setting(
+        "CASCADE_EGRESS_ALLOW",
+        "egress.allow",
+        _networks,
+        (),
+        "private networks that work may reach, as CIDR list",
+    )
+    cascade_enabled: bool = _setting(
+        "CASCADE_ENABLED", "cascade.enabled", _flag, False, "the seeds' switch for child mode"
+    )
+    node_type: str = _setting(
+        "CASCADE_NODE_TYPE", "cascade.node_type", _choice(*NODE_TYPES), "parent", "what this machine is"
+    )
+    lease_seconds: float = _setting(
+        "CASCADE_LEASE_SECONDS",
+        "work.lease_seconds",
+        _seconds(3, 3600),
+        45.0,
+        "how long work is held without a renewal",
+    )
+    renew_seconds: float = _setting(
+        "CASCADE_RENEW_SECONDS",
+        "work.renew_seconds",
+        _seconds(1, 1200),
+        15.0,
+        "how often leases are renewed; below half the lease",
+    )
+    update_seconds: float = _setting(
+        "CASCADE_UPDATE_SECONDS",
+        "work.update_seconds",
+        _seconds(5, 3600),
+        120.0,
+        "overall limit of one batch of updates",
+    )
+    deliver_seconds: float = _setting(
+        "CASCADE_DELIVER_SECONDS",
+        "work.deliver_seconds",
+        _seconds(5, 3600),
+        120.0,
+        "overall limit of one batch of deliveries",
+    )
+    item_attempts: int = _setting(
+        "CASCADE_ITEM_ATTEMPTS", "work.item_attempts", _count(1, 20), 3, "attempts at one feed within a run"
+    )
+    delivery_attempts: int = _setting(
+        "CASCADE_DELIVERY_ATTEMPTS", "deliver.attempts", _count(1, 20), 6, "attempts at one delivery"
+    )
+    retry_base_seconds: float = _setting(
+        "CASCADE_RETRY_BASE_SECONDS",
+        "work.retry_base_seconds",
+        _seconds(0.1, 3600),
+        5.0,
+        "first wait before a retry; doubles",
+    )
+    robot_repeat_unconfirmed: bool = _setting(
+        "CASCADE_ROBOT_REPEAT_UNCONFIRMED",
+        "deliver.robot_repeat_unconfirmed",
+        _flag,
+        False,
+        "repeat a chat robot's message whose answer never came (it may arrive twice)",
+    )
+    stop_seconds: float = _setting(
+        "CASCADE_STOP_SECONDS", "stop_seconds", _seconds(1, 600), 8.0, "how long a warm stop may take"
+    )
 
     @property
     def embedded_database(self) -> bool:
@@ -236,6 +219,11 @@ class Settings:
     def outbox_dir(self) -> Path:
         """Where outcomes wait for their database."""
         return self.data_dir / "outbox"
+
+
+SETTINGS: dict[str, Setting] = {
+    one.name: one.metadata["setting"] for one in fields(Settings) if "setting" in one.metadata
+}
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -327,9 +315,4 @@ def load(
         raise SettingError(
             "work.renew_seconds", str(file or "environment"), "must be at most half of work.lease_seconds"
         )
-    known = {field.name for field in fields(Settings)}
-    return Settings(
-        data_dir=directory,
-        config_file=file,
-        **{name: value for name, value in values.items() if name in known},
-    )
+    return Settings(data_dir=directory, config_file=file, **values)

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from backend.api.answers import success, success_list
 from backend.api.context import parts
 from backend.api.inputs import read_query
-from backend.api.schemas import ArticleAnswer, ArticleQuery, FullArticleAnswer
+from backend.api.schemas.feeds import ArticleAnswer, ArticleQuery, FullArticleAnswer
 from backend.store import articles as store
 from backend.store.session import read
 

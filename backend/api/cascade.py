@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from backend.api.answers import SEEDS_CODE, success, success_list
 from backend.api.context import actor, parts
 from backend.api.inputs import read_query
-from backend.api.schemas import AllocationAnswer, AllocationQuery, DispatchAnswer, DispatchQuery
+from backend.api.schemas.allocations import AllocationAnswer, AllocationQuery, DispatchAnswer, DispatchQuery
 from backend.dispatch.dispatching import dispatch_tasks
 from backend.store.allocations import list_allocations
 from backend.store.session import read

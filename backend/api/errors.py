@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 
 from backend.api.answers import failure
 from backend.api.context import language
-from backend.api.schemas import TAGS
+from backend.api.schemas.common import TAGS
 from backend.domain.errors import CascadeError, Conflict, InvalidInput, Unauthenticated, Unavailable
 from backend.domain.messages import render
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from backend.api.answers import success, success_list
 from backend.api.context import actor, language, parts
 from backend.api.inputs import UnreadableBody, read_body, read_query
-from backend.api.schemas import (
+from backend.api.schemas.feeds import (
     FeedAnswer,
     FeedChangeRequest,
     FeedQuery,

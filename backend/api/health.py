@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from backend.api.answers import failure, success
 from backend.api.context import language, parts
-from backend.api.schemas import ReadinessAnswer
+from backend.api.schemas.health import ReadinessAnswer
 from backend.dispatch.health import readiness
 from backend.domain.messages import render
 

@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from backend.api.answers import success
 from backend.api.context import parts
 from backend.api.inputs import read_body
-from backend.api.schemas import LoginAnswer, LoginRequest
+from backend.api.schemas.people import LoginAnswer, LoginRequest
 from backend.domain.errors import Unauthenticated
 from backend.store import users
 from backend.store.passwords import verify_password

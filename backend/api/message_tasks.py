@@ -13,7 +13,8 @@ from backend.api.auth import may_see_secrets
 from backend.api.context import actor, asker, parts
 from backend.api.inputs import read_body, read_query
 from backend.api.masking import mask_cookies, mask_headers, mask_url
-from backend.api.schemas import PageQuery, TaskAnswer, TaskChangeRequest, TaskRequest
+from backend.api.schemas.common import PageQuery
+from backend.api.schemas.message_tasks import TaskAnswer, TaskChangeRequest, TaskRequest
 from backend.domain.identifiers import new_id
 from backend.domain.message_tasks import TaskContent, check_task
 from backend.store import message_tasks as store

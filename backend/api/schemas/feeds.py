@@ -1,0 +1,95 @@
+"""Feeds and their articles."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from backend.api.schemas.common import Answer, OptionalId, PageQuery, Request, Search
+
+
+class FeedRequest(Request):
+    """A feed to add; without a name it is called by its host."""
+
+    url: str = Field(min_length=1, max_length=4096)
+    kind: str = Field("rss", max_length=32)
+    name: str = Field("", max_length=255)
+
+
+class FeedChangeRequest(Request):
+    """What to change of a feed; what is left out stays."""
+
+    url: str | None = Field(None, min_length=1, max_length=4096)
+    kind: str | None = Field(None, max_length=32)
+    name: str | None = Field(None, max_length=255)
+    is_active: bool | None = None
+
+
+class FeedQuery(PageQuery):
+    """Which feeds."""
+
+    q: Search = ""
+    kind: str = Field("", max_length=32)
+
+
+class FeedAnswer(Answer):
+    """A feed."""
+
+    id: str
+    kind: str
+    name: str
+    url: str
+    cover: str
+    intro: str
+    is_active: bool
+    collected_at: datetime | None
+    error_code: str
+    error_message: str
+    created_at: datetime
+
+
+class RefusedAnswer(Answer):
+    """An entry of an OPML file that was left out."""
+
+    line: int
+    title: str
+    url: str
+    reason: str
+
+
+class ImportAnswer(Answer):
+    """What an OPML import did; `existing` counts repeats within the file too."""
+
+    added: int
+    existing: int
+    refused: list[RefusedAnswer]
+
+
+class ArticleQuery(PageQuery):
+    """Which articles."""
+
+    feed_id: OptionalId = None
+    q: Search = ""
+
+
+class ArticleAnswer(Answer):
+    """An article in a list; `created_at` is when it was first stored."""
+
+    id: str
+    feed_id: str
+    feed_name: str
+    title: str
+    url: str
+    summary: str
+    author: str
+    cover_url: str
+    published_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class FullArticleAnswer(ArticleAnswer):
+    """One article with its content."""
+
+    content: str

@@ -1,0 +1,60 @@
+"""Message tasks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from backend.api.schemas.common import MAX_SECRET, Answer, FeedIds, Headers, Request, Template
+from backend.domain.message_tasks import MAX_NAME as MAX_TASK_NAME
+
+
+class TaskRequest(Request):
+    """A message task to add."""
+
+    name: str = Field(max_length=MAX_TASK_NAME)
+    feed_ids: FeedIds
+    message_type: int = 0
+    message_template: Template = ""
+    web_hook_url: str = Field("", max_length=2048)
+    headers: Headers = ""
+    cookies: str = Field("", max_length=MAX_SECRET)
+    cron_exp: str = Field("", max_length=100)
+    time_zone: str = Field("UTC", max_length=64)
+    enabled: bool = True
+
+
+class TaskChangeRequest(Request):
+    """What to change of a message task; what is left out stays."""
+
+    name: str = Field("", max_length=MAX_TASK_NAME)
+    feed_ids: FeedIds = "all"
+    message_type: int = 0
+    message_template: Template = ""
+    web_hook_url: str = Field("", max_length=2048)
+    headers: Headers = ""
+    cookies: str = Field("", max_length=MAX_SECRET)
+    cron_exp: str = Field("", max_length=100)
+    time_zone: str = Field("UTC", max_length=64)
+    enabled: bool = True
+
+
+class TaskAnswer(Answer):
+    """A message task; receiver, headers and cookies are masked for viewers."""
+
+    id: str
+    name: str
+    feed_ids: list[str] | Literal["all"]
+    message_type: int
+    message_template: str
+    web_hook_url: str
+    headers: str
+    cookies: str
+    receiver_kind: str
+    cron_exp: str
+    time_zone: str
+    enabled: bool
+    baseline_at: datetime
+    created_at: datetime

@@ -1,0 +1,54 @@
+"""The one catalogue of sentences for people, keyed by stable code, in English and Chinese.
+
+Each sentence says what happened and, where there is something to do, what to do.
+Placeholders are filled by the error's parameters. One module for each part of the system; no code stands twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from backend.domain.messages import commands, general, outside, records, requests, work
+
+LANGUAGES = ("en", "zh")
+PARTS = (commands, general, outside, records, requests, work)
+
+CATALOGUE: dict[str, tuple[str, str]] = {
+    code: said for part in PARTS for code, said in part.SENTENCES.items()
+}
+# A code in two parts would silently lose one of its sentences.
+REPEATED = [
+    code for code, count in Counter(code for part in PARTS for code in part.SENTENCES).items() if count > 1
+]
+
+# What errors call things, for Chinese sentences.
+CHINESE_NOUNS = {
+    "allocation": "分配任务",
+    "article": "文章",
+    "delivery": "推送",
+    "feed": "订阅源",
+    "message task": "消息任务",
+    "node": "节点",
+    "run": "运行记录",
+    "user": "用户",
+}
+
+
+def render(code: str, language: str, params: Mapping[str, object]) -> str:
+    """The sentence of `code` in `language`, with its placeholders filled; unknown codes show themselves."""
+    english, chinese = CATALOGUE.get(code, (code, code))
+    template = chinese if language == "zh" else english
+    if language == "zh" and "noun" in params:
+        params = {**params, "noun": CHINESE_NOUNS.get(str(params["noun"]), params["noun"])}
+    try:
+        return template.format_map(_Lenient(params))
+    except (ValueError, IndexError):
+        return template
+
+
+class _Lenient(dict[str, object]):
+    """A missing parameter shows as `?` instead of hiding the error that it belongs to."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"

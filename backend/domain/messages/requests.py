@@ -1,0 +1,53 @@
+"""Requests and answers of the API."""
+
+from __future__ import annotations
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "unauthenticated": (
+        "Log in first: POST /api/v1/auth/login, then send Authorization: Bearer <access_token>.",
+        "请先登录：POST /api/v1/auth/login，然后携带 Authorization: Bearer <access_token>。",
+    ),
+    "dead_token": (
+        "The login has expired or was ended; log in again.",
+        "登录已过期或已被终止；请重新登录。",
+    ),
+    "bad_login": ("The user name or the password is wrong.", "用户名或密码错误。"),
+    "forbidden": (
+        "Your role {role} may not do this; ask somebody with the role {needed}.",
+        "您的角色 {role} 无权执行此操作；请联系具有 {needed} 角色的人。",
+    ),
+    "no_route": (
+        "There is nothing at {path}; GET / lists where to start.",
+        "{path} 不存在；GET / 页面列出了入口。",
+    ),
+    "bad_method": (
+        "{method} does not work here; allowed: {allowed}.",
+        "此处不支持 {method}；允许：{allowed}。",
+    ),
+    "body_too_large": (
+        "The body is larger than {megabytes} MB, the limit here.",
+        "请求体超过此处的上限 {megabytes} MB。",
+    ),
+    "bad_content_type": (
+        "This content type can't be read here; send {expected}.",
+        "此处无法读取该内容类型；请发送 {expected}。",
+    ),
+    "bad_json": ("The body is not JSON: {detail}", "请求体不是合法的 JSON：{detail}"),
+    "bad_request": ("The request can't be understood: {detail}", "无法理解该请求：{detail}"),
+    "not_ready": ("Not ready: {detail}", "尚未就绪：{detail}"),
+    "field_missing": ("is required", "必填"),
+    "field_unknown": ("is not known here; leave it out", "未知字段，请去掉"),
+    "field_too_long": ("may have at most {max_length} characters", "最多 {max_length} 个字符"),
+    "field_too_short": ("needs at least {min_length} characters", "至少 {min_length} 个字符"),
+    "field_too_many": ("may have at most {max_length} entries", "最多 {max_length} 项"),
+    "field_too_few": ("needs at least {min_length} entries", "至少 {min_length} 项"),
+    "field_not_text": ("must be text", "必须是文本"),
+    "field_not_number": ("must be a whole number", "必须是整数"),
+    "field_not_flag": ("must be true or false", "必须是 true 或 false"),
+    "field_too_small": ("must be at least {ge}", "不能小于 {ge}"),
+    "field_too_large": ("must be at most {le}", "不能大于 {le}"),
+    "field_not_allowed": ("must be one of {expected}", "只能是 {expected} 之一"),
+    "field_not_object": ("must be a JSON object", "必须是 JSON 对象"),
+    "field_bad_pattern": ("has characters that are not allowed here", "含有不允许的字符"),
+    "field_invalid": ("can't be used: {detail}", "无法使用：{detail}"),
+}

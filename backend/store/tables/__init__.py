@@ -1,0 +1,37 @@
+"""The tables and their indexes, nothing else.
+
+There are no foreign keys: InnoDB locks the parent row for each child that is written, which would tie
+heartbeats, the pump and settling workers to each other. Deletions name what they take along instead.
+"""
+
+from __future__ import annotations
+
+from backend.store.tables.base import Base
+from backend.store.tables.feeds import Article, Feed
+from backend.store.tables.message_tasks import MessageTask, MessageTaskFeed
+from backend.store.tables.nodes import Node
+from backend.store.tables.operations import Beat, History, Lock, Pulse
+from backend.store.tables.people import User
+from backend.store.tables.publishing import PublishAccount, PublishTask
+from backend.store.tables.work import Allocation, Delivery, DeliveryArticle, Run, WorkItem
+
+__all__ = [
+    "Allocation",
+    "Article",
+    "Base",
+    "Beat",
+    "Delivery",
+    "DeliveryArticle",
+    "Feed",
+    "History",
+    "Lock",
+    "MessageTask",
+    "MessageTaskFeed",
+    "Node",
+    "PublishAccount",
+    "PublishTask",
+    "Pulse",
+    "Run",
+    "User",
+    "WorkItem",
+]
