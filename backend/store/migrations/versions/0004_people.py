@@ -1,0 +1,12 @@
+"""Tables and columns of people."""
+
+from __future__ import annotations
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Expand only: what the previous release reads stays."""
