@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from backend.domain.messages import commands, general, outside, records, requests, work
+from backend.domain.messages import commands, general, nodes, outside, records, requests, work
 
 LANGUAGES = ("en", "zh")
-PARTS = (commands, general, outside, records, requests, work)
+PARTS = (commands, general, nodes, outside, records, requests, work)
 
 CATALOGUE: dict[str, tuple[str, str]] = {
     code: said for part in PARTS for code, said in part.SENTENCES.items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from backend.store.tables.base import Base
 from backend.store.tables.feeds import Article, Feed
 from backend.store.tables.message_tasks import MessageTask, MessageTaskFeed
-from backend.store.tables.nodes import Node
+from backend.store.tables.nodes import Node, NodeCredential
 from backend.store.tables.operations import Beat, History, Lock, Pulse
 from backend.store.tables.people import User
 from backend.store.tables.publishing import PublishAccount, PublishTask
@@ -28,6 +28,7 @@ __all__ = [
     "MessageTask",
     "MessageTaskFeed",
     "Node",
+    "NodeCredential",
     "PublishAccount",
     "PublishTask",
     "Pulse",

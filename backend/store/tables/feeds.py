@@ -19,7 +19,7 @@ from backend.store.tables.base import FEED_ID, MYSQL, Base
 
 
 class Feed(Base):
-    """A source to collect. `url_hash` keeps one feed from being added twice."""
+    """A source to collect. `url_hash` keeps one feed from being added twice; `faker_id` is WeChat's id of an account."""
 
     __tablename__ = "feeds"
     __table_args__ = (UniqueConstraint("url_hash"), Index(None, "created_at", "id"), MYSQL)
@@ -29,6 +29,7 @@ class Feed(Base):
     name: Mapped[str] = mapped_column(String(255))
     url: Mapped[str] = mapped_column(String(2048))
     url_hash: Mapped[str] = mapped_column(ascii_key(64))
+    faker_id: Mapped[str] = mapped_column(ascii_key(255), server_default="")
     cover: Mapped[str] = mapped_column(String(2048), default="")
     intro: Mapped[str] = mapped_column(Text, default="")
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=true())

@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
+    Index,
     Integer,
     String,
     Text,
@@ -22,7 +24,11 @@ from backend.store.tables.base import ID, MYSQL, Base
 
 
 class Node(Base):
-    """A place where work runs. `presence_at` is the last beat of any kind; `instance` the start that sent it."""
+    """A place where work runs. `presence_at` is the last beat of any kind; `instance` the start that sent it.
+
+    `instance` is empty as long as no beat carried one; `sources` holds the kinds of feeds that it said it collects,
+    `None` when it said nothing; `synced_at` is when it last read feeds or tasks.
+    """
 
     __tablename__ = "nodes"
     __table_args__ = (UniqueConstraint("name"), UniqueConstraint("slug"), MYSQL)
@@ -45,4 +51,22 @@ class Node(Base):
     outbox_size: Mapped[int] = mapped_column(Integer, server_default="0")
     presence_at: Mapped[datetime | None]
     beat_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    sources: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    callback_url: Mapped[str] = mapped_column(String(512), server_default="")
+    synced_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=Clock())
+    updated_at: Mapped[datetime | None]
+
+
+class NodeCredential(Base):
+    """An AK/SK pair of a remote node: of the secret only its SHA-256 stays. Without `expires_at` it is the current one."""
+
+    __tablename__ = "node_credentials"
+    __table_args__ = (UniqueConstraint("api_key"), Index(None, "node_id", "expires_at"), MYSQL)
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    node_id: Mapped[str] = mapped_column(ID)
+    api_key: Mapped[str] = mapped_column(ascii_key(100))
+    secret_hash: Mapped[str] = mapped_column(ascii_key(64))
+    created_at: Mapped[datetime] = mapped_column(server_default=Clock())
+    expires_at: Mapped[datetime | None]
