@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from backend.domain.why import Why
+
 ONLINE_SECONDS = 180.0
 PRESENCE_SECONDS = 45.0
 
@@ -32,33 +34,39 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether a node is online (the seeds' 180 s rule) and gets work, and the reason when it does not."""
+    """Whether a node is online (the seeds' 180 s rule) and gets work, and why when it does not."""
 
     online: bool
     available: bool
-    reason: str = ""
+    why: Why | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why it gets no work, in English; empty when it gets some."""
+        return self.why.sentence() if self.why else ""
 
 
 def availability(node: NodeFacts) -> Availability:
     """online = active and a beat within 180 s; available = also present within 45 s, not draining and not full."""
     online = node.is_active and node.silent_seconds is not None and node.silent_seconds < ONLINE_SECONDS
-    reason = _hindrance(node)
-    return Availability(online, online and not reason, reason)
+    why = _hindrance(node)
+    return Availability(online, online and why is None, why)
 
 
-def _hindrance(node: NodeFacts) -> str:
+def _hindrance(node: NodeFacts) -> Why | None:
     if not node.is_active:
-        return "switched off"
+        return Why("node_off")
     if node.silent_seconds is None:
-        return "not running"
+        return Why("node_not_running")
     if node.silent_seconds >= PRESENCE_SECONDS:
-        return f"silent for {node.silent_seconds:.0f} s"
-    hindrances = {
-        "none of its workers runs": node.transport == "attached" and not node.workers_alive,
-        "draining": node.draining,
-        f"full: {node.in_flight}/{node.max_capacity}": node.in_flight >= node.max_capacity,
-    }
-    return next((reason for reason, holds in hindrances.items() if holds), "")
+        return Why("node_silent", {"seconds": f"{node.silent_seconds:.0f}"})
+    full = Why("node_full", {"in_flight": node.in_flight, "max_capacity": node.max_capacity})
+    hindrances = (
+        (Why("node_workerless"), node.transport == "attached" and not node.workers_alive),
+        (Why("node_draining"), node.draining),
+        (full, node.in_flight >= node.max_capacity),
+    )
+    return next((why for why, holds in hindrances if holds), None)
 
 
 def is_gone(node: NodeFacts) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.domain.nodes import Availability, NodeFacts, availability, is_gone
+from backend.domain.nodes import NodeFacts, availability, is_gone
 
 FACTS = NodeFacts(
     id="1",
@@ -49,7 +49,14 @@ FACTS = NodeFacts(
 def test_a_node_is_online_and_available_by_these_rules(
     changes: dict[str, Any], online: bool, available: bool, reason: str
 ) -> None:
-    assert availability(replace(FACTS, **changes)) == Availability(online, available, reason)
+    verdict = availability(replace(FACTS, **changes))
+    assert (verdict.online, verdict.available, verdict.reason) == (online, available, reason)
+
+
+def test_why_a_node_gets_no_work_is_said_in_chinese_too() -> None:
+    full = availability(replace(FACTS, in_flight=12)).why
+    assert full is not None
+    assert full.sentence("zh") == "已满：12/10"
 
 
 @given(

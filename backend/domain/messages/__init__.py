@@ -9,10 +9,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from backend.domain.messages import commands, general, nodes, outside, records, requests, work
+from backend.domain.messages import (
+    commands,
+    general,
+    nodes,
+    outside,
+    records,
+    requests,
+    waiting,
+    work,
+)
 
 LANGUAGES = ("en", "zh")
-PARTS = (commands, general, nodes, outside, records, requests, work)
+# One a line: parts are added by many hands.
+PARTS = (
+    commands,
+    general,
+    nodes,
+    outside,
+    records,
+    requests,
+    waiting,
+    work,
+)
 
 CATALOGUE: dict[str, tuple[str, str]] = {
     code: said for part in PARTS for code, said in part.SENTENCES.items()
