@@ -68,6 +68,11 @@ def run(name: str, command: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
+def side_by_side(cores: int) -> tuple[str, ...]:
+    """How a whole run is spread over processes, each with servers of its own: most tests wait rather than compute."""
+    return ("-n", str(2 * max(1, min(cores, 8))), "--dist", "worksteal")
+
+
 def main() -> int:
     """Everything, or with pytest arguments only what they choose; 0 only when all of it passed."""
     arguments = sys.argv[2:]
@@ -77,7 +82,8 @@ def main() -> int:
     if problem:
         click.echo(f"cascade: {problem}", err=True)
         return 2
-    if not run("tests", ("pytest", *arguments)):
+    spread = () if chosen else side_by_side(os.cpu_count() or 1)
+    if not run("tests", ("pytest", *spread, *arguments)):
         failed.append("tests")
     if failed:
         click.echo(f"failed: {', '.join(failed)}", err=True)

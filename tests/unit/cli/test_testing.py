@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.cli.testing import PACKAGES, find_program, is_missing, provide_programs, run
+from backend.cli.testing import PACKAGES, find_program, is_missing, provide_programs, run, side_by_side
 
 NEEDED = {"sh": ("dash",), "no-such-server": ("server-core", "client-core"), "no-such-tool": ("client-core",)}
 
@@ -40,3 +40,8 @@ def test_servers_are_found_outside_a_plain_path(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(("code", "passed"), [(0, True), (1, False), (5, False)])
 def test_a_step_passes_only_with_exit_code_zero(code: int, passed: bool) -> None:
     assert run("step", ("python", "-c", f"raise SystemExit({code})")) is passed
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, "2"), (2, "4"), (8, "16"), (64, "16")])
+def test_a_whole_run_uses_two_processes_for_each_core_within_reason(cores: int, processes: str) -> None:
+    assert side_by_side(cores)[:2] == ("-n", processes)
