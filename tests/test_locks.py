@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = ("requirements.txt", "requirements-dev.txt")
+BENCH = "requirements-bench.txt"
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
@@ -33,7 +34,7 @@ def pins(lock: str) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, BENCH])
 def test_every_entry_is_a_pin_with_hashes_and_nothing_else(lock: str) -> None:
     bad = [entry for entry in entries(lock) if not HASH.search(entry) or entry.lstrip().startswith("-")]
     assert bad == []
@@ -50,7 +51,10 @@ def _asked() -> list[tuple[str, str]]:
     project = PROJECT["project"]
     runtime = [*project["dependencies"], *PROJECT["build-system"]["requires"]]
     both = [(lock, text) for text in runtime for lock in LOCKS]
-    return both + [("requirements-dev.txt", text) for text in project["optional-dependencies"]["dev"]]
+    extras = {"requirements-dev.txt": "dev", BENCH: "bench"}
+    return both + [
+        (lock, text) for lock, extra in extras.items() for text in project["optional-dependencies"][extra]
+    ]
 
 
 @pytest.mark.parametrize(("lock", "text"), _asked())
@@ -64,3 +68,15 @@ def test_what_the_project_asks_for_is_locked_at_an_allowed_version(lock: str, te
 def test_tests_run_with_the_versions_that_users_get() -> None:
     runtime, everything = pins("requirements.txt"), pins("requirements-dev.txt")
     assert {name: versions for name, versions in runtime.items() if everything.get(name) != versions} == {}
+
+
+def test_benchmarks_run_with_the_versions_of_the_tests_and_bring_nothing_into_their_locks() -> None:
+    tested, benchmarked = pins("requirements-dev.txt"), pins(BENCH)
+    assert {
+        name: versions for name, versions in tested.items() if benchmarked.get(name, versions) != versions
+    } == {}
+    peers = {
+        canonicalize_name(Requirement(text).name)
+        for text in PROJECT["project"]["optional-dependencies"]["bench"]
+    }
+    assert peers & tested.keys() == set()

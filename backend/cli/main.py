@@ -22,6 +22,7 @@ COMMANDS = {
     "check": ("backend.cli.check:check", "Diagnose the installation and say what to fix."),
     "db": ("backend.cli.database:db", "Bring the database to this version."),
     "test": ("backend.cli.testing:main", "Run lint, types, contracts and all tests."),
+    "bench": ("backend.cli.benchmarking:main", "Measure what is claimed, beside other queues."),
 }
 
 
