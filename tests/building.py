@@ -62,10 +62,17 @@ def make_node(engine: Engine, name: str = "n", *, capacity: int = 10, **values: 
     return transact(engine, make)
 
 
-def make_feeds(engine: Engine, count: int, host: str = "example.com") -> list[str]:
+def make_third_party(engine: Engine, name: str = "werss", **values: Any) -> str:
+    """A WeRSS child that just beat, without an instance; its id."""
+    node_id = transact(engine, lambda session: nodes.create_node(session, name=name, transport="remote").id)
+    change(engine, Node, node_id, **({"presence_at": now()} | values))
+    return node_id
+
+
+def make_feeds(engine: Engine, count: int, host: str = "example.com", *, kind: str = "rss") -> list[str]:
     """Feeds, oldest first; their ids."""
     drafts = [
-        draft_feed(f"https://{host}/{number}", kind="rss", known_kinds={"rss"}) for number in range(count)
+        draft_feed(f"https://{host}/{number}", kind=kind, known_kinds={kind}) for number in range(count)
     ]
     return transact(engine, lambda session: [feeds.create_feed(session, draft).id for draft in drafts])
 

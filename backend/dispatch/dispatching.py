@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from backend.dispatch.pump import Limits, pump
 from backend.domain.errors import Conflict, Unavailable
 from backend.domain.identifiers import new_id
-from backend.domain.nodes import availability
+from backend.domain.nodes import availability, why_feeds_wait
 from backend.store import nodes, planning, runs
 from backend.store.session import read, transact
 
@@ -85,19 +85,7 @@ def expand(engine: Engine, run_id: str) -> None:
 
 def _situation(session: Session) -> tuple[int, int, str]:
     known = [one for one in nodes.facts(session) if "update" in one.kinds]
-    verdicts = [(one, availability(one)) for one in known]
-    waiting = planning.count_waiting(session)
-    online = sum(1 for _, verdict in verdicts if verdict.online)
-    return (
-        online,
-        waiting,
-        why_items_wait([(one.name, verdict.reason) for one, verdict in verdicts]) if waiting else "",
-    )
-
-
-def why_items_wait(nodes_with_reasons: list[tuple[str, str]]) -> str:
-    """One sentence on why items wait: what hinders each node."""
-    if not nodes_with_reasons:
-        return "there is no node; add one with ./cascade node add NAME, or start ./cascade up"
-    hindered = [f"{name}: {reason}" for name, reason in nodes_with_reasons if reason]
-    return "; ".join(hindered[:5]) + ("; …" if len(hindered) > 5 else "")
+    online = sum(1 for one in known if availability(one).online)
+    whys = (why_feeds_wait(kind, known) for kind in planning.waiting_kinds(session))
+    reasons = dict.fromkeys(why.sentence() for why in whys if why)
+    return online, planning.count_waiting(session), "; ".join(reasons)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from backend.domain.planner import NodeLoad
     from backend.store.deliveries import WaitingDelivery
     from backend.store.planning import Placed
 
@@ -63,21 +64,29 @@ def _enqueue(redis: Redis | None, placed: list[Placed], limits: Limits) -> None:
 
 
 def _has_items(session: Session) -> bool:
-    return bool(planning.waiting_items(session, 1))
+    return bool(planning.waiting_kinds(session))
 
 
 def _place_items(session: Session) -> list[Placed]:
     planning.take_pump_lock(session)
     known = nodes.facts(session)
     loads = nodes.loads(known, "update")
-    room = sum(max(0, load.max_capacity - load.in_flight) for load in loads)
-    if room == 0:
+    items = planning.waiting_items(session, _limits(session, loads))[:ITEMS_PER_TRANSACTION]
+    if not items:
         return []
-    items = planning.waiting_items(session, min(ITEMS_PER_TRANSACTION, room))
     sizes = {load.node_id: batch_size(load.max_capacity) for load in loads}
     queues = {one.id: node_queue(one.slug) for one in known}
     attached = {one.id for one in known if one.transport == "attached"}
     return planning.place_items(session, batches(plan(items, loads), sizes), queues, attached)
+
+
+def _limits(session: Session, loads: list[NodeLoad]) -> dict[str, int]:
+    """By kind of feed, how many items are worth reading: as many as the nodes that collect it have room for."""
+    rooms = {
+        kind: sum(load.room for load in loads if kind in load.kinds)
+        for kind in planning.waiting_kinds(session)
+    }
+    return {kind: min(room, ITEMS_PER_TRANSACTION) for kind, room in rooms.items() if room}
 
 
 def _has_deliveries(session: Session) -> bool:

@@ -9,6 +9,8 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from backend.domain.errors import CascadeError, InvalidInput
 from backend.domain.identifiers import digest, new_id
 
+# WeChat official accounts (公众号): WeRSS children collect these.
+WECHAT = "wechat"
 MAX_URL = 2048
 MAX_NAME = 255
 DEFAULT_PORTS = {"http": 80, "https": 443}

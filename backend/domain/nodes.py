@@ -1,21 +1,26 @@
-"""Whether a node is online and available: pure, from facts by the database's clock."""
+"""Whether a node is online and available, and what it collects: pure, from facts by the database's clock."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from backend.domain.feeds import WECHAT
+from backend.domain.planner import Kinds
 from backend.domain.why import Why
 
 ONLINE_SECONDS = 180.0
 PRESENCE_SECONDS = 45.0
+NODES_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What is known of a node. `silent_seconds` since its last beat; `None` when it never beat or signed off.
 
-    `workers_alive` counts for attached nodes only."""
+    `workers_alive` counts for attached nodes only. `instance` is empty when no beat carried one; `sources` are the
+    kinds of feeds that it says it collects, `None` when it says nothing.
+    """
 
     id: str
     name: str
@@ -30,6 +35,13 @@ class NodeFacts:
     silent_seconds: float | None
     workers_alive: int = 1
     quota: Mapping[str, int] = field(default_factory=dict)
+    instance: str = ""
+    sources: tuple[str, ...] | None = None
+
+    @property
+    def third_party(self) -> bool:
+        """Whether it is somebody else's child (WeRSS): remote, and no beat ever carried an instance."""
+        return self.transport == "remote" and not self.instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,10 @@ class Availability:
 
 
 def availability(node: NodeFacts) -> Availability:
-    """online = active and a beat within 180 s; available = also present within 45 s, not draining and not full."""
+    """online = active and a beat within 180 s; available = also neither draining nor full.
+
+    Our own nodes beat every 15 s and must have been present within 45 s; third-party ones go by the 180 s alone.
+    """
     online = node.is_active and node.silent_seconds is not None and node.silent_seconds < ONLINE_SECONDS
     why = _hindrance(node)
     return Availability(online, online and why is None, why)
@@ -58,7 +73,7 @@ def _hindrance(node: NodeFacts) -> Why | None:
         return Why("node_off")
     if node.silent_seconds is None:
         return Why("node_not_running")
-    if node.silent_seconds >= PRESENCE_SECONDS:
+    if node.silent_seconds >= (ONLINE_SECONDS if node.third_party else PRESENCE_SECONDS):
         return Why("node_silent", {"seconds": f"{node.silent_seconds:.0f}"})
     full = Why("node_full", {"in_flight": node.in_flight, "max_capacity": node.max_capacity})
     hindrances = (
@@ -72,3 +87,36 @@ def _hindrance(node: NodeFacts) -> Why | None:
 def is_gone(node: NodeFacts) -> bool:
     """Whether work that waits in the node's queue should be planned again elsewhere."""
     return not node.is_active or node.silent_seconds is None or node.silent_seconds >= ONLINE_SECONDS
+
+
+def collected_kinds(node: NodeFacts) -> Kinds:
+    """Which kinds of feeds the node can collect.
+
+    WeRSS children collect WeChat accounts and nothing else. One of ours collects what it says; one that says nothing
+    (an older program) is trusted with every kind that needs no account of its own: all but WeChat's.
+    """
+    if node.third_party:
+        return Kinds(frozenset({WECHAT}))
+    if node.sources is None:
+        return Kinds(frozenset({WECHAT}), inverted=True)
+    return Kinds(frozenset(node.sources))
+
+
+def why_feeds_wait(kind: str, nodes: Sequence[NodeFacts]) -> Why | None:
+    """What keeps feeds of that kind from a node; nothing when an available node could take them."""
+    collecting = [node for node in nodes if "update" in node.kinds]
+    if not collecting:
+        return Why("no_node")
+    able = [(node, availability(node).why) for node in collecting if kind in collected_kinds(node)]
+    if not able:
+        return Why("no_node_for_wechat" if kind == WECHAT else "no_node_for_kind", {"kind": kind})
+    hindered = [Why("node_hindered", {"name": node.name, "why": why}) for node, why in able if why]
+    if len(hindered) < len(able):
+        return None
+    more = len(hindered) - NODES_NAMED
+    named = tuple(hindered[:NODES_NAMED])
+    return (
+        Why("more_nodes_hindered", {"nodes": named, "count": more})
+        if more > 0
+        else Why("nodes_hindered", {"nodes": named})
+    )

@@ -11,6 +11,20 @@ LARGEST_BATCH = 50
 
 
 @dataclass(frozen=True, slots=True)
+class Kinds:
+    """Kinds of feeds: the named ones, or, `inverted`, all others."""
+
+    names: frozenset[str]
+    inverted: bool = False
+
+    def __contains__(self, kind: str) -> bool:
+        return (kind in self.names) != self.inverted
+
+
+EVERY_KIND = Kinds(frozenset(), inverted=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A work item that waits for a node. `batch_limit` keeps an item that was in a dead worker's batch in smaller ones."""
 
@@ -18,16 +32,23 @@ class Candidate:
     feed_id: str
     run_id: str
     batch_limit: int | None = None
+    kind: str = "rss"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeLoad:
-    """What the planner knows of an available node. `quota` maps feed ids to weights."""
+    """What the planner knows of an available node. `quota` maps feed ids to weights, `kinds` is what it can collect."""
 
     node_id: str
     in_flight: int
     max_capacity: int
     quota: Mapping[str, int] = field(default_factory=dict)
+    kinds: Kinds = EVERY_KIND
+
+    @property
+    def room(self) -> int:
+        """How many more items it may have."""
+        return max(0, self.max_capacity - self.in_flight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +62,69 @@ class Plan:
 def plan(items: Iterable[Candidate], nodes: Sequence[NodeLoad]) -> Plan:
     """Quota first (the larger number wins), then the least loaded by in-flight/max_capacity; never above capacity.
 
-    A feed whose quota nodes are all full goes to the least loaded node like any other.
-    Ties go to the smaller node id, so the same input always gives the same plan. Cost: O(items · log nodes).
+    A node gets only kinds that it can collect, whatever its quota says. A feed whose quota nodes are all full goes to
+    the least loaded node like any other. Ties go to the smaller node id, so the same input always gives the same plan.
+    Cost: O(items · log nodes) for each kind of feed, and there are few kinds.
     """
-    room = {node.node_id: node.max_capacity - node.in_flight for node in nodes}
-    load = {node.node_id: node.in_flight for node in nodes}
-    capacity = {node.node_id: node.max_capacity for node in nodes}
-    preferred = _preferences(nodes)
-    heap = [(load[name] / capacity[name], name) for name in room if room[name] > 0]
-    heapq.heapify(heap)
+    choice = _Choice(nodes)
     assigned: list[tuple[Candidate, str]] = []
     waiting: list[Candidate] = []
-
     for item in items:
-        chosen = next((name for name in preferred.get(item.feed_id, ()) if room[name] > 0), None)
-        chosen = chosen or _least_loaded(heap, load, room, capacity)
+        chosen = choice.take(item)
         if chosen is None:
             waiting.append(item)
-            continue
-        room[chosen] -= 1
-        load[chosen] += 1
-        if room[chosen] > 0:
-            heapq.heappush(heap, (load[chosen] / capacity[chosen], chosen))
-        assigned.append((item, chosen))
+        else:
+            assigned.append((item, chosen))
     return Plan(tuple(assigned), tuple(waiting))
+
+
+class _Choice:
+    """The nodes' loads while a plan is made, with a heap for each kind of feed."""
+
+    def __init__(self, nodes: Sequence[NodeLoad]) -> None:
+        self._nodes = {node.node_id: node for node in nodes}
+        self._load = {node.node_id: node.in_flight for node in nodes}
+        self._preferred = _preferences(nodes)
+        self._heaps: dict[str, list[tuple[float, str]]] = {}
+
+    def take(self, item: Candidate) -> str | None:
+        """The node for the item, which has it from now on."""
+        chosen = self._by_quota(item) or self._least_loaded(self._heap(item.kind))
+        if chosen is not None:
+            self._load[chosen] += 1
+        return chosen
+
+    def _by_quota(self, item: Candidate) -> str | None:
+        for name in self._preferred.get(item.feed_id, ()):
+            if self._has_room(name) and item.kind in self._nodes[name].kinds:
+                return name
+        return None
+
+    def _heap(self, kind: str) -> list[tuple[float, str]]:
+        heap = self._heaps.get(kind)
+        if heap is None:
+            able = [name for name, node in self._nodes.items() if kind in node.kinds and self._has_room(name)]
+            heap = self._heaps[kind] = [(self._relative(name), name) for name in able]
+            heapq.heapify(heap)
+        return heap
+
+    def _least_loaded(self, heap: list[tuple[float, str]]) -> str | None:
+        # Loads only grow, so an entry that is out of date is too small: it surfaces, and is put right then.
+        while heap:
+            known, name = heap[0]
+            if not self._has_room(name):
+                heapq.heappop(heap)
+            elif known != self._relative(name):
+                heapq.heapreplace(heap, (self._relative(name), name))
+            else:
+                return name
+        return None
+
+    def _has_room(self, name: str) -> bool:
+        return self._load[name] < self._nodes[name].max_capacity
+
+    def _relative(self, name: str) -> float:
+        return self._load[name] / self._nodes[name].max_capacity
 
 
 def _preferences(nodes: Sequence[NodeLoad]) -> dict[str, list[str]]:
@@ -73,20 +133,6 @@ def _preferences(nodes: Sequence[NodeLoad]) -> dict[str, list[str]]:
         for feed_id, weight in node.quota.items():
             weights.setdefault(feed_id, []).append((-weight, node.node_id))
     return {feed_id: [name for _, name in sorted(found)] for feed_id, found in weights.items()}
-
-
-def _least_loaded(
-    heap: list[tuple[float, str]],
-    load: Mapping[str, int],
-    room: Mapping[str, int],
-    capacity: Mapping[str, int],
-) -> str | None:
-    while heap:
-        relative, name = heapq.heappop(heap)
-        # An entry written before the node got more work is stale: a fresher one stands behind it.
-        if room[name] > 0 and relative == load[name] / capacity[name]:
-            return name
-    return None
 
 
 def batch_size(max_capacity: int) -> int:

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict, NotFound
 from backend.domain.feeds import FeedDraft
 from backend.store.inserting import chunked, insert_missing
-from backend.store.tables import Feed, MessageTaskFeed
-from backend.store.withdrawing import withdraw_feed
+from backend.store.tables import Feed, MessageTaskFeed, WorkItem
+from backend.store.withdrawing import OPEN_ITEM, withdraw_feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,21 @@ def _move(session: Session, row: Feed, address: FeedDraft) -> None:
     other = _by_hash(session, address.url_hash)
     if other is not None:
         raise _exists(other)
+    if row.kind != address.kind:
+        _rename_kind(session, row.id, address.kind)
     row.kind, row.url, row.url_hash = address.kind, address.url, address.url_hash
     row.etag = row.last_modified = row.error_code = row.error_message = ""
+
+
+def _rename_kind(session: Session, feed_id: str, kind: str) -> None:
+    """Work that waits for a node must wait for one that collects the new kind."""
+    ids = session.scalars(
+        select(WorkItem.id).where(WorkItem.feed_id == feed_id, WorkItem.state.in_(OPEN_ITEM))
+    ).all()
+    session.execute(
+        update(WorkItem).where(WorkItem.id.in_(sorted(ids))).values(feed_kind=kind),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def delete_feed(session: Session, feed_id: str, *, actor: str) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict, InvalidInput
 from backend.domain.identifiers import new_id, slug_for
-from backend.domain.nodes import NodeFacts, availability
+from backend.domain.nodes import NodeFacts, availability, collected_kinds
 from backend.domain.planner import NodeLoad
 from backend.store.columns import now
 from backend.store.tables import Delivery, Node, WorkItem
@@ -149,9 +149,17 @@ def all_slugs(session: Session) -> list[str]:
 
 
 def beat(
-    session: Session, node_id: str, instance: str, *, workers_alive: int, outbox_size: int, version: str
+    session: Session,
+    node_id: str,
+    instance: str,
+    *,
+    workers_alive: int,
+    outbox_size: int,
+    version: str,
+    sources: Sequence[str] | None = None,
 ) -> None:
-    """A presence beat."""
+    """A presence beat. `sources` are the kinds of feeds that the node collects, `None` for what it said before."""
+    told = {} if sources is None else {"sources": sorted(sources)}
     session.execute(
         update(Node)
         .where(Node.id == node_id)
@@ -162,6 +170,7 @@ def beat(
             outbox_size=outbox_size,
             version=version,
             beat_count=Node.beat_count + 1,
+            **told,
         )
     )
 
@@ -198,6 +207,8 @@ def facts(session: Session) -> list[NodeFacts]:
             if current and row.presence_at
             else None,
             quota={feed: int(weight) for feed, weight in row.feed_quota.items()},
+            instance=row.instance,
+            sources=None if row.sources is None else tuple(row.sources),
         )
         for row in rows
     ]
@@ -214,7 +225,7 @@ def items_in_flight(session: Session) -> dict[str, int]:
 def loads(nodes: Sequence[NodeFacts], kind: str) -> list[NodeLoad]:
     """The available nodes that can do the kind, as the planner takes them."""
     return [
-        NodeLoad(node.id, node.in_flight, node.max_capacity, node.quota)
+        NodeLoad(node.id, node.in_flight, node.max_capacity, node.quota, collected_kinds(node))
         for node in nodes
         if kind in node.kinds and availability(node).available
     ]

@@ -35,15 +35,34 @@ def take_pump_lock(session: Session) -> None:
     session.execute(select(Lock.name).where(Lock.name == PUMP).with_for_update())
 
 
-def waiting_items(session: Session, limit: int) -> list[Candidate]:
-    """The oldest items that wait for nothing but a node."""
-    query = (
-        select(WorkItem.id, WorkItem.feed_id, WorkItem.run_id, WorkItem.batch_limit)
-        .where(WorkItem.state == "waiting", WorkItem.not_before.is_(None))
-        .order_by(WorkItem.id)
-        .limit(limit)
-    )
-    return [Candidate(*row) for row in session.execute(query)]
+def waiting_kinds(session: Session) -> list[str]:
+    """The kinds of feeds of which an item waits for nothing but a node: a seek in the index for each kind."""
+    found: list[str] = []
+    while True:
+        query = select(WorkItem.feed_kind).where(WorkItem.state == "waiting", WorkItem.not_before.is_(None))
+        if found:
+            query = query.where(WorkItem.feed_kind > found[-1])
+        kind = session.scalar(query.order_by(WorkItem.feed_kind).limit(1))
+        if kind is None:
+            return found
+        found.append(kind)
+
+
+def waiting_items(session: Session, limits: Mapping[str, int]) -> list[Candidate]:
+    """The oldest items that wait for nothing but a node: of each kind at most so many, oldest first.
+
+    Kinds are read apart, so that many items that no node can collect never hide the others.
+    """
+    found: list[Candidate] = []
+    for kind, limit in limits.items():
+        query = (
+            select(WorkItem.id, WorkItem.feed_id, WorkItem.run_id, WorkItem.batch_limit, WorkItem.feed_kind)
+            .where(WorkItem.state == "waiting", WorkItem.not_before.is_(None), WorkItem.feed_kind == kind)
+            .order_by(WorkItem.id)
+            .limit(limit)
+        )
+        found += [Candidate(*row) for row in session.execute(query)]
+    return sorted(found, key=lambda item: item.item_id)
 
 
 def place_items(

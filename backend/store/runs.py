@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -82,29 +81,31 @@ def expand_chunk(session: Session, run_id: str, chunk: int = EXPANSION_CHUNK) ->
     ).first()
     if run is None:
         return True
-    feed_ids = _next_feeds(session, run.task_id, run.cursor, chunk)
+    feeds = _next_feeds(session, run.task_id, run.cursor, chunk)
     items = [
-        {"id": new_id(), "run_id": run_id, "task_id": run.task_id, "feed_id": feed_id} for feed_id in feed_ids
+        {"id": new_id(), "run_id": run_id, "task_id": run.task_id, "feed_id": feed_id, "feed_kind": kind}
+        for feed_id, kind in feeds
     ]
     transitions.create(session, WorkItem, items, "dispatch", "waits for a node")
-    if len(feed_ids) < chunk:
+    cursor = feeds[-1][0] if feeds else run.cursor
+    if len(feeds) < chunk:
         change = Change(("expanding",), "running", "dispatch", "all items made")
-        transitions.move(session, Run, [run_id], change, cursor=feed_ids[-1] if feed_ids else run.cursor)
+        transitions.move(session, Run, [run_id], change, cursor=cursor)
         return True
-    session.execute(update(Run).where(Run.id == run_id).values(cursor=feed_ids[-1]))
+    session.execute(update(Run).where(Run.id == run_id).values(cursor=cursor))
     return False
 
 
-def _next_feeds(session: Session, task_id: str, cursor: str, chunk: int) -> Sequence[str]:
+def _next_feeds(session: Session, task_id: str, cursor: str, chunk: int) -> list[tuple[str, str]]:
     task = session.get(MessageTask, task_id)
     if task is None:
         return []
-    query = select(Feed.id).where(Feed.is_active, Feed.id > cursor).order_by(Feed.id).limit(chunk)
+    query = select(Feed.id, Feed.kind).where(Feed.is_active, Feed.id > cursor).order_by(Feed.id).limit(chunk)
     if not task.all_feeds:
         query = query.join(MessageTaskFeed, MessageTaskFeed.feed_id == Feed.id).where(
             MessageTaskFeed.task_id == task.id
         )
-    return session.scalars(query).all()
+    return [(row.id, row.kind) for row in session.execute(query)]
 
 
 def ended(session: Session, limit: int = 200) -> list[str]:

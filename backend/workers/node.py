@@ -85,7 +85,7 @@ def main(node_name: str | None, workers: int, names: Sequence[str], settings: Se
         for name in place.queues
         for number in range(workers)
     ]
-    presence = Child("presence", lambda: _presence(settings, place, instance, count), counted=False)
+    presence = Child("presence", lambda: _presence(settings, place, instance, count, plugins), counted=False)
     log.info(
         "node %s: %d workers on each of %s, %d slots each",
         place.name,
@@ -210,11 +210,19 @@ def _work(settings: Settings, place: Place, instance: str, name: str, slots: int
     return worker.serve()
 
 
-def _presence(settings: Settings, place: Place, instance: str, count: SharedCount) -> int:
+def _presence(settings: Settings, place: Place, instance: str, count: SharedCount, plugins: Plugins) -> int:
     engine = bootstrap.build_engine(settings, pooled=False)
     ledger = build_ledger(settings, engine, place.node_id, instance)
+    delivering = queues.DEFAULT_QUEUE in place.queues
     presence = Presence(
-        engine, ledger, _outbox(settings, place), place.node_id, instance, version("cascade-workers"), count
+        engine=engine,
+        ledger=ledger,
+        outbox=_outbox(settings, place),
+        node_id=place.node_id,
+        instance=instance,
+        version=version("cascade-workers"),
+        workers=count,
+        sources=None if delivering else tuple(plugins.sources),
     )
     return presence.serve()
 

@@ -44,7 +44,10 @@ class SharedCount:
 
 @dataclass(slots=True)
 class Presence:
-    """Beats for one node. After SIGTERM it signs off at once and drains until the workers have ended."""
+    """Beats for one node. After SIGTERM it signs off at once and drains until the workers have ended.
+
+    `sources` are the kinds of feeds whose plug-ins were loaded; `None` where no feeds are collected.
+    """
 
     engine: Engine
     ledger: Ledger
@@ -53,6 +56,7 @@ class Presence:
     instance: str
     version: str
     workers: SharedCount
+    sources: tuple[str, ...] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     last_beat: float = float("-inf")
     last_count: int = -1
@@ -92,6 +96,7 @@ class Presence:
                 workers_alive=self.last_count,
                 outbox_size=size,
                 version=self.version,
+                sources=self.sources,
             ),
             attempts=2,
         )

@@ -18,11 +18,13 @@ from backend.dispatch.broker import connect
 from backend.dispatch.pump import pump
 from backend.dispatch.repairs import LostFinder, continue_expansions
 from backend.domain.errors import Conflict, NotFound
+from backend.domain.feeds import draft_feed
 from backend.domain.orders import FetchResult, Outcome, Receipt
-from backend.store import nodes, runs
+from backend.store import feeds, nodes, runs
 from backend.store.columns import now
-from backend.store.session import transact
+from backend.store.session import read, transact
 from backend.store.tables import Allocation, Delivery, Node, Run, WorkItem
+from backend.store.waiting import waiting
 from tests import building
 from tests.building import LIMITS, drafts, outcome_of, rows_of
 from tests.servers import RedisServer
@@ -95,6 +97,53 @@ def test_a_full_node_is_named_with_its_numbers(engine: Engine) -> None:
     report = building.dispatch(engine, building.make_task(engine, building.make_feeds(engine, 2)))
     assert (report.online_nodes, report.allocations_created, report.items_waiting) == (1, 1, 1)
     assert report.reason == "n: full: 1/1"
+
+
+# --- what a node can collect
+
+
+def test_a_werss_child_gets_wechat_feeds_and_other_nodes_the_rest(engine: Engine) -> None:
+    ours, child = building.make_node(engine, capacity=3), building.make_third_party(engine)
+    # The older half can be collected by the child alone; more than our node has room for.
+    wechat = building.make_feeds(engine, 5, "mp.example.com", kind="wechat")
+    rss = building.make_feeds(engine, 3)
+    report = building.dispatch(engine, building.make_task(engine, [*wechat, *rss]))
+    assert (report.items_waiting, report.reason) == (0, "")
+    given_to = {item.feed_id: item.node_id for item in building.items_of(engine)}
+    assert given_to == dict.fromkeys(wechat, child) | dict.fromkeys(rss, ours)
+
+
+def test_feeds_that_no_node_collects_wait_with_the_reason_and_hide_nobody(engine: Engine) -> None:
+    building.make_node(engine, capacity=2, sources=["rss"])
+    wechat = building.make_feeds(engine, 4, "mp.example.com", kind="wechat")
+    rss = building.make_feeds(engine, 2)
+    report = building.dispatch(engine, building.make_task(engine, [*wechat, *rss]))
+    why = "no node collects feeds of kind wechat; add a WeRSS child with ./cascade node add NAME"
+    assert (report.allocations_created, report.items_waiting, report.reason) == (2, 4, why)
+    assert {item.feed_id for item in building.items_of(engine) if item.state == "assigned"} == set(rss)
+    assert [(group.reason, group.count) for group in read(engine, waiting)] == [(why, 4)]
+    child = building.make_third_party(engine, max_capacity=3)
+    assert pump(engine, None, LIMITS) == 3
+    assert [(group.reason, group.count) for group in read(engine, waiting)] == [("werss: full: 3/3", 1)]
+    assert in_flight(engine)[child] == 3
+
+
+def test_a_quota_does_not_give_a_node_what_it_cannot_collect(engine: Engine) -> None:
+    feed_id = building.make_feeds(engine, 1)[0]
+    ours = building.make_node(engine)
+    building.make_third_party(engine, feed_quota={feed_id: 9})
+    building.dispatch(engine, building.make_task(engine, [feed_id]))
+    assert in_flight(engine) == {ours: 1}
+
+
+def test_a_feed_that_becomes_another_kind_waits_for_a_node_that_collects_it(engine: Engine) -> None:
+    feed_id = building.make_feeds(engine, 1, kind="wechat")[0]
+    ours = building.make_node(engine)
+    building.dispatch(engine, building.make_task(engine, [feed_id]))
+    address = draft_feed("https://example.com/0", kind="rss", known_kinds={"rss"})
+    transact(engine, lambda session: feeds.update_feed(session, feed_id, address=address))
+    assert pump(engine, None, LIMITS) == 1
+    assert in_flight(engine) == {ours: 1}
 
 
 def test_the_parents_own_node_collects_nothing(engine: Engine) -> None:

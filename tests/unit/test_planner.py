@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.domain.planner import LARGEST_BATCH, Candidate, NodeLoad, Plan, batch_size, batches, plan
+from backend.domain.planner import (
+    EVERY_KIND,
+    LARGEST_BATCH,
+    Candidate,
+    Kinds,
+    NodeLoad,
+    Plan,
+    batch_size,
+    batches,
+    plan,
+)
 
 FEEDS = [f"f{number}" for number in range(8)]
+KINDS = ["rss", "wechat", "other"]
+# What installed nodes say of themselves: nothing, some sources, or that they are WeRSS children.
+ABILITIES = [
+    EVERY_KIND,
+    Kinds(frozenset({"wechat"})),
+    Kinds(frozenset({"wechat"}), inverted=True),
+    Kinds(frozenset({"rss", "other"})),
+    Kinds(frozenset()),
+]
 
 
 @st.composite
@@ -23,6 +43,7 @@ def node_loads(draw: st.DrawFn) -> list[NodeLoad]:
             in_flight=draw(st.integers(0, 14)),
             max_capacity=draw(st.integers(1, 12)),
             quota=draw(st.dictionaries(st.sampled_from(FEEDS), st.integers(1, 5), max_size=3)),
+            kinds=draw(st.sampled_from(ABILITIES)),
         )
         for number in range(count)
     ]
@@ -35,6 +56,7 @@ candidates = st.lists(
         feed_id=st.sampled_from(FEEDS),
         run_id=st.sampled_from(["r1", "r2"]),
         batch_limit=st.sampled_from([None, 1, 2, 25]),
+        kind=st.sampled_from(KINDS),
     ),
     max_size=40,
     unique_by=lambda one: one.item_id,
@@ -57,15 +79,33 @@ def test_no_node_is_ever_filled_above_its_capacity(waiting: list[Candidate], nod
 
 
 @given(candidates, node_loads())
-def test_every_item_is_placed_once_or_there_is_no_room_left(
+def test_every_item_is_placed_once_or_no_node_that_can_collect_it_has_room_left(
     waiting: list[Candidate], nodes: list[NodeLoad]
 ) -> None:
     result = plan(waiting, nodes)
-    room = sum(max(0, node.max_capacity - node.in_flight) for node in nodes)
+    given_to = Counter(nodes_of(result))
     assert sorted(i.item_id for i in [*(i for i, _ in result.assigned), *result.waiting]) == sorted(
         i.item_id for i in waiting
     )
-    assert len(result.assigned) == min(room, len(waiting))
+    for item in result.waiting:
+        assert all(given_to[node.node_id] >= node.room for node in nodes if item.kind in node.kinds)
+
+
+@given(candidates, node_loads())
+def test_no_node_gets_what_it_cannot_collect_not_even_by_quota(
+    waiting: list[Candidate], nodes: list[NodeLoad]
+) -> None:
+    able = {node.node_id: node.kinds for node in nodes}
+    assert all(item.kind in able[chosen] for item, chosen in plan(waiting, nodes).assigned)
+
+
+@given(candidates, node_loads())
+def test_kinds_that_every_node_collects_are_planned_as_if_there_were_no_kinds(
+    waiting: list[Candidate], nodes: list[NodeLoad]
+) -> None:
+    alike = [replace(node, kinds=EVERY_KIND) for node in nodes]
+    same = [replace(item, kind="rss") for item in waiting]
+    assert nodes_of(plan(waiting, alike)) == nodes_of(plan(same, alike))
 
 
 @given(candidates, node_loads(), st.randoms(use_true_random=False))
@@ -83,7 +123,8 @@ def test_a_feed_leaves_its_quota_nodes_only_when_all_of_them_are_full(
 ) -> None:
     left = {node.node_id: node.max_capacity - node.in_flight for node in nodes}
     for item, chosen in plan(waiting, nodes).assigned:
-        wanted = [node for node in nodes if item.feed_id in node.quota and left[node.node_id] > 0]
+        able = [node for node in nodes if item.kind in node.kinds and left[node.node_id] > 0]
+        wanted = [node for node in able if item.feed_id in node.quota]
         if wanted:
             best = max(node.quota[item.feed_id] for node in wanted)
             assert chosen in {node.node_id for node in wanted if node.quota[item.feed_id] == best}
@@ -94,11 +135,12 @@ def test_a_feed_leaves_its_quota_nodes_only_when_all_of_them_are_full(
 def test_an_item_without_quota_goes_to_the_least_relative_load(
     waiting: list[Candidate], nodes: list[NodeLoad]
 ) -> None:
-    plain = [NodeLoad(node.node_id, node.in_flight, node.max_capacity) for node in nodes]
+    plain = [replace(node, quota={}) for node in nodes]
+    kinds = {node.node_id: node.kinds for node in nodes}
     load = {node.node_id: node.in_flight for node in plain}
     capacity = {node.node_id: node.max_capacity for node in plain}
-    for _, chosen in plan(waiting, plain).assigned:
-        free = [name for name in load if load[name] < capacity[name]]
+    for item, chosen in plan(waiting, plain).assigned:
+        free = [name for name in load if load[name] < capacity[name] and item.kind in kinds[name]]
         assert chosen == min(free, key=lambda name: (load[name] / capacity[name], name))
         load[chosen] += 1
 

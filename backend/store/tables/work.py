@@ -43,12 +43,13 @@ class WorkItem(Base):
     """One feed of one run: what gets retried. `errors` keeps each attempt's time, code and message.
 
     `deaths` counts workers that died with this item alone; `batch_limit` keeps suspects in small batches.
+    `feed_kind` is its feed's kind: not every node can collect every kind.
     """
 
     __tablename__ = "work_items"
     __table_args__ = (
         UniqueConstraint("run_id", "feed_id"),
-        Index(None, "state", "not_before", "id"),
+        Index(None, "state", "not_before", "feed_kind", "id"),
         Index(None, "state", "node_id"),
         Index(None, "allocation_id", "id"),
         Index(None, "run_id", "state"),
@@ -59,6 +60,7 @@ class WorkItem(Base):
     run_id: Mapped[str] = mapped_column(ID)
     task_id: Mapped[str] = mapped_column(ID)
     feed_id: Mapped[str] = mapped_column(FEED_ID)
+    feed_kind: Mapped[str] = mapped_column(ascii_key(32), server_default="rss")
     state: Mapped[str] = mapped_column(STATE)
     reason: Mapped[str] = mapped_column(String(500), default="")
     not_before: Mapped[datetime | None]

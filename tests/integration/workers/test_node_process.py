@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
+from backend.bootstrap import SOURCES
 from backend.store.session import create_engine_for
 from backend.store.tables import Allocation, Article
 from tests.building import counted, rows_of
@@ -42,6 +44,7 @@ def test_it_serves_with_its_workers_beats_and_signs_off(node: NodeProcess, engin
         node.wait_workers(2)
         wait_until(lambda: node_row(engine).workers_alive == 2, 20, "a beat that counts both workers")
         assert node_row(engine).presence_at is not None
+        assert node_row(engine).sources == sorted(entry.name for entry in entry_points(group=SOURCES))
         assert node.stop() == 0
     assert (node_row(engine).presence_at, node_row(engine).workers_alive) == (None, 0)
 

@@ -42,3 +42,15 @@ def upgrade() -> None:
     op.add_column("nodes", sa.Column("synced_at", UtcDateTime(), nullable=True))
     op.add_column("nodes", sa.Column("updated_at", UtcDateTime(), nullable=True))
     op.add_column("feeds", sa.Column("faker_id", ascii_key(255), server_default="", nullable=False))
+    op.add_column("work_items", sa.Column("feed_kind", ascii_key(32), server_default="rss", nullable=False))
+    op.execute(
+        "UPDATE work_items SET feed_kind = COALESCE("
+        "(SELECT feeds.kind FROM feeds WHERE feeds.id = work_items.feed_id), feed_kind)"
+    )
+    op.create_index(
+        op.f("ix_work_items_state_not_before_feed_kind_id"),
+        "work_items",
+        ["state", "not_before", "feed_kind", "id"],
+        unique=False,
+    )
+    op.drop_index(op.f("ix_work_items_state_not_before_id"), table_name="work_items")
