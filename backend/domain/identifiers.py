@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
+import string
 import unicodedata
 
 import uuid6
 
 SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$")
 RESERVED_SLUGS = frozenset({"parent"})
+KEY_CHARACTERS = 32
+KEY_ALPHABET = string.ascii_letters + string.digits
 
 
 def new_id() -> str:
@@ -34,3 +38,21 @@ def digest(*parts: str) -> str:
         hasher.update(len(encoded).to_bytes(8, "big"))
         hasher.update(encoded)
     return hasher.hexdigest()
+
+
+def draw_key(prefix: str) -> str:
+    """A new key or secret: the prefix and 32 random characters, 62^32 possibilities."""
+    return prefix + "".join(secrets.choice(KEY_ALPHABET) for _ in range(KEY_CHARACTERS))
+
+
+def is_key(text: str, prefix: str) -> bool:
+    """Whether the text looks like a key with that prefix."""
+    characters = text.removeprefix(prefix)
+    return (
+        text.startswith(prefix) and len(characters) == KEY_CHARACTERS and set(characters) <= set(KEY_ALPHABET)
+    )
+
+
+def hash_secret(secret: str) -> str:
+    """What is stored of a drawn secret: SHA-256 in hex, as WeRSS stores it. It is random, so it needs no salt."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import secrets
-import string
 from dataclasses import dataclass, field
 
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict, Forbidden, NotFound
-from backend.domain.identifiers import new_id
+from backend.domain.identifiers import draw_key, hash_secret, new_id
 from backend.store.columns import now
 from backend.store.inserting import insert_missing
 from backend.store.tables import Node, NodeCredential
 
 KEY_PREFIX = "CN"
 SECRET_PREFIX = "CS"  # noqa: S105  (a prefix is no secret)
-RANDOM_CHARACTERS = 32
-ALPHABET = string.ascii_letters + string.digits
 # What an unknown key's secret is compared with, so that it takes as long as a known key's.
 NO_HASH = "0" * 64
 
@@ -47,16 +42,7 @@ class NodeIdentity:
 
 def new_pair() -> Pair:
     """Draw a pair: 62^32 possibilities each."""
-    return Pair(new_id(), _random(KEY_PREFIX), _random(SECRET_PREFIX))
-
-
-def _random(prefix: str) -> str:
-    return prefix + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
-
-
-def hash_secret(secret: str) -> str:
-    """What is stored of a secret: SHA-256 in hex, as WeRSS stores it. The secret is random, so no salt is needed."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return Pair(new_id(), draw_key(KEY_PREFIX), draw_key(SECRET_PREFIX))
 
 
 def rotate(session: Session, node_id: str, pair: Pair, *, grace_seconds: float = 0.0) -> None:

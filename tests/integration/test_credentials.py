@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from backend.domain.errors import Conflict, Forbidden, NotFound
-from backend.domain.identifiers import new_id
+from backend.domain.identifiers import hash_secret, new_id
 from backend.store import credentials
 from backend.store.columns import now
 from backend.store.credentials import NodeIdentity, Pair, new_pair
@@ -149,10 +149,10 @@ def test_notifications_are_signed_for_every_valid_pair_the_current_one_first(eng
     node_id = remote_node(engine)
     old, new = rotate(engine, node_id), rotate(engine, node_id, grace=60)
     hashes = read(engine, lambda session: credentials.valid_hashes(session, node_id))
-    assert hashes == [credentials.hash_secret(one.api_secret) for one in (new, old)]
+    assert hashes == [hash_secret(one.api_secret) for one in (new, old)]
     change(engine, NodeCredential, old.id, expires_at=now(-0.001))
     hashes = read(engine, lambda session: credentials.valid_hashes(session, node_id))
-    assert hashes == [credentials.hash_secret(new.api_secret)]
+    assert hashes == [hash_secret(new.api_secret)]
 
 
 def test_forgotten_pairs_are_accepted_no_more(engine: Engine) -> None:

@@ -1,0 +1,26 @@
+"""People, their logins and their access keys."""
+
+from __future__ import annotations
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "last_admin": (
+        "{name} is the last active admin; make somebody else an admin first.",
+        "{name} 是最后一个启用的管理员；请先指定另一位管理员。",
+    ),
+    "login_locked": (
+        "Too many wrong passwords for this name from this address; try again in {seconds} s.",
+        "该名称在此地址输错密码的次数过多；请在 {seconds} 秒后重试。",
+    ),
+    "login_busy": (
+        "Other logins under this name from this address are being checked; try again in {seconds} s.",
+        "该名称在此地址的其他登录正在验证中；请在 {seconds} 秒后重试。",
+    ),
+    "too_many_keys": (
+        "{name} has {limit} access keys already; revoke one first.",
+        "{name} 已有 {limit} 个访问密钥；请先吊销一个。",
+    ),
+    "role_above_own": (
+        "A key may not do more than its user, whose role is {role}.",
+        "密钥的权限不能高于其用户（角色为 {role}）。",
+    ),
+}
