@@ -145,6 +145,20 @@ class Settings:
         259200.0,
         "life of a login token",
     )
+    login_lock_seconds: float = _setting(
+        "CASCADE_LOGIN_LOCK_SECONDS",
+        "auth.lock_seconds",
+        _seconds(1, 86400),
+        900.0,
+        "how long five wrong passwords lock a name from an address",
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        "CASCADE_TRUSTED_PROXIES",
+        "http.trusted_proxies",
+        _networks,
+        (),
+        "networks of the proxies whose X-Forwarded-For is believed, as CIDR list",
+    )
     egress_allow: tuple[str, ...] = _setting(
         "CASCADE_EGRESS_ALLOW",
         "egress.allow",

@@ -91,6 +91,17 @@ class Unavailable(CascadeError):
     status = 503
 
 
+class TooManyRequests(CascadeError):
+    """The caller has to wait `retry_after` seconds."""
+
+    default_code = "login_busy"
+    status = 429
+
+    def __init__(self, code: str | None = None, *, retry_after: int, **params: object) -> None:
+        super().__init__(code, seconds=retry_after, **params)
+        self.retry_after = retry_after
+
+
 class ConfigurationError(CascadeError):
     """A setting or the machine stops the start; the CLI exits with code 2."""
 

@@ -70,7 +70,7 @@ def test_the_right_password_forgets_the_wrong_ones(make_guard: MakeGuard) -> Non
 
 def test_of_many_guesses_at_once_five_are_checked(make_guard: MakeGuard) -> None:
     guards = [make_guard(), make_guard()]
-    met = together(*(lambda guard=guards[number % 2]: guess(guard) for number in range(24)))  # type: ignore[misc]
+    met = together(*(lambda guard=guards[number % 2]: guess(guard) for number in range(24)))
     assert met.count("checked") == WRONG_PASSWORDS
     assert set(met) == {"checked", "login_locked"}
 
@@ -130,4 +130,4 @@ def test_nothing_that_names_a_person_is_kept_in_redis(
     with closing(redis_server.client()) as client:
         keys = client.keys("*")
         assert keys
-        assert all(b"ana" not in key and client.pttl(key) > 0 for key in keys)  # type: ignore[operator]
+        assert all(b"ana" not in key and client.pttl(key) > 0 for key in keys)
