@@ -39,6 +39,19 @@ WORDS: dict[str, tuple[str, str]] = {
         "The password of {name} is changed; earlier logins have ended.",
         "{name} 的密码已修改，之前的登录均已失效。",
     ),
+    "role_set": (
+        "{name} is {role} from the next request on.",
+        "{name} 的角色已改为 {role}，下一个请求起生效。",
+    ),
+    "user_disabled": (
+        "{name} is switched off; its logins have ended and its access keys do nothing.",
+        "{name} 已停用；其登录均已失效，访问密钥不再可用。",
+    ),
+    "user_enabled": ("{name} may log in again.", "{name} 已重新启用，可以登录。"),
+    "key_made": (
+        "Made the access key {id}. What follows is shown this once; send it as Authorization: AK-SK …",
+        "已创建访问密钥 {id}。下一行仅显示这一次；请以 Authorization: AK-SK … 发送。",
+    ),
     "password_prompt": ("Password", "密码"),
     "nothing_here": (
         "There is no database in {data_dir} yet; ./cascade up makes it.",

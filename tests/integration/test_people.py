@@ -14,7 +14,7 @@ from backend.store import access_keys, logins, users
 from backend.store.access_keys import KeyHolder
 from backend.store.columns import now
 from backend.store.session import read, transact
-from backend.store.tables import AccessKey, Login
+from backend.store.tables import AccessKey, Login, User
 from backend.store.users import UserView
 from tests.building import change, row_of, rows_of, together
 
@@ -79,7 +79,7 @@ def test_of_admins_who_take_each_other_s_rights_at_once_one_is_left(engine: Engi
             return False
         return True
 
-    done = together(*(lambda user=user: demote(user) for user in admins))  # type: ignore[misc]
+    done = together(*(lambda user=user: demote(user) for user in admins))
     assert sorted(done) == [False, *[True] * 5]
     assert [user.role for user in read(engine, users.list_users)].count("admin") == 1
 
@@ -98,10 +98,10 @@ def test_what_is_left_out_of_a_change_stays(engine: Engine) -> None:
 def test_a_hash_is_renewed_unless_the_password_was_changed_meanwhile(engine: Engine) -> None:
     ana = add_user(engine, "ana")
     transact(engine, lambda session: users.renew_hash(session, ana.id, "not the hash", "worse"))
-    assert row_of(engine, users.User).password_hash == "h"
+    assert row_of(engine, User).password_hash == "h"
     transact(engine, lambda session: users.renew_hash(session, ana.id, "h", "better"))
-    assert row_of(engine, users.User).password_hash == "better"
-    assert row_of(engine, users.User).token_version == ana.token_version
+    assert row_of(engine, User).password_hash == "better"
+    assert row_of(engine, User).token_version == ana.token_version
 
 
 def test_imported_hashes_are_noticed_until_the_last_is_gone(engine: Engine) -> None:
@@ -111,7 +111,7 @@ def test_imported_hashes_are_noticed_until_the_last_is_gone(engine: Engine) -> N
         return read(engine, lambda session: users.credentials_of(session, "nobody")).imported_exist
 
     assert not imported_exist()
-    change(engine, users.User, ana.id, password_hash="$2b$12$abc")
+    change(engine, User, ana.id, password_hash="$2b$12$abc")
     assert imported_exist()
     assert read(engine, lambda session: users.credentials_of(session, " ANA ")).password_hash == "$2b$12$abc"
 

@@ -14,6 +14,7 @@ from backend.domain.messages import (
     general,
     nodes,
     outside,
+    people,
     records,
     requests,
     waiting,
@@ -27,6 +28,7 @@ PARTS = (
     general,
     nodes,
     outside,
+    people,
     records,
     requests,
     waiting,
@@ -43,6 +45,7 @@ REPEATED = [
 
 # What errors call things, for Chinese sentences.
 CHINESE_NOUNS = {
+    "access key": "访问密钥",
     "allocation": "分配任务",
     "article": "文章",
     "delivery": "推送",

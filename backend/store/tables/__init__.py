@@ -11,11 +11,12 @@ from backend.store.tables.feeds import Article, Feed
 from backend.store.tables.message_tasks import MessageTask, MessageTaskFeed
 from backend.store.tables.nodes import Node, NodeCredential
 from backend.store.tables.operations import Beat, History, Lock, Pulse
-from backend.store.tables.people import User
+from backend.store.tables.people import AccessKey, Login, User
 from backend.store.tables.publishing import PublishAccount, PublishTask
 from backend.store.tables.work import Allocation, Delivery, DeliveryArticle, Run, WorkItem
 
 __all__ = [
+    "AccessKey",
     "Allocation",
     "Article",
     "Base",
@@ -25,6 +26,7 @@ __all__ = [
     "Feed",
     "History",
     "Lock",
+    "Login",
     "MessageTask",
     "MessageTaskFeed",
     "Node",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -142,6 +143,36 @@ def test_a_password_is_asked_for_twice_and_never_shown(cli: Cascade) -> None:
 )
 def test_people_s_mistakes_are_sentences(cli: Cascade, words: list[str], said: str) -> None:
     assert said in cli.refusal("user", *words, input="short\n")
+
+
+def test_a_user_is_given_another_role_switched_off_and_on_and_deleted(cli: Cascade) -> None:
+    ana = cli.ok("user", "add", "ana", "--role", "admin", "--password-stdin", input="first secret\n")
+    for words in (["role", "ana", "viewer"], ["disable", "ana"], ["delete", "ana"]):
+        assert "ana is the last active admin" in cli.refusal("user", *words)
+    cli.ok("user", "add", "ben", "--role", "admin", "--password-stdin", input="first secret\n")
+    assert cli.ok("user", "role", "Ana", "viewer") == cli.ok("user", "disable", "ana") == ana
+    assert [(row["role"], row["is_active"]) for row in cli.rows("user", "list")] == [
+        ("viewer", False),
+        ("admin", True),
+    ]
+    assert cli.ok("user", "enable", "ana") == cli.ok("user", "delete", "ana") == ana
+    assert "There is no user ana" in cli.refusal("user", "enable", "ana")
+
+
+def test_an_access_key_is_shown_once_listed_and_revoked(cli: Cascade) -> None:
+    cli.ok("user", "add", "ana", "--role", "operator", "--password-stdin", input="first secret\n")
+    pair = cli.ok("key", "add", "ana", "--name", "nightly", "--role", "viewer", "--days", "30")
+    assert re.fullmatch(r"WK[A-Za-z0-9]{32}:SK[A-Za-z0-9]{32}", pair)
+    [row] = cli.rows("key", "list", "--user", "ana")
+    assert (row["user_name"], row["name"], row["role"]) == ("ana", "nightly", "viewer")
+    assert row["access_key"] == pair.partition(":")[0]
+    assert pair.partition(":")[2] not in cli.run("key", "list").output
+    assert "may not do more than its user" in cli.refusal(
+        "key", "add", "ana", "--name", "x", "--role", "admin"
+    )
+    assert cli.ok("key", "revoke", row["id"]) == row["id"]
+    assert cli.rows("key", "list") == []
+    assert "There is no access key" in cli.refusal("key", "revoke", row["id"])
 
 
 def test_a_remote_node_is_added_and_listed_without_a_queue(cli: Cascade) -> None:
