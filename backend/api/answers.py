@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from flask import Response, jsonify
 from pydantic import BaseModel
@@ -13,15 +14,24 @@ from backend.domain.messages import render
 
 SEEDS_CODE = 200
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """An answer with more than its data: another message (a code of `backend.domain.messages`), or headers."""
+
+    data: T
+    message: str = "ok"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
 
 def success(data: object = None, *, code: int = 0) -> Response:
-    """A success; `code` is 0, or 200 where the seeds show that."""
-    return jsonify(code=code, message=render("ok", language(), {}), data=plain(data))
-
-
-def success_list(items: Iterable[BaseModel], total: int, *, code: int = 0) -> Response:
-    """One page of a list, with how many there are in all."""
-    return success({"list": [plain(item) for item in items], "total": total}, code=code)
+    """A success; `code` is 0, or 200 where the seeds show that. `data`: models, lists of them, or a `Reply`."""
+    reply = data if isinstance(data, Reply) else Reply(data)
+    answer = jsonify(code=code, message=render(reply.message, language(), {}), data=plain(reply.data))
+    answer.headers.update(reply.headers)
+    return answer
 
 
 def failure(status: int, message: str, data: Mapping[str, Any]) -> Response:
@@ -33,4 +43,8 @@ def failure(status: int, message: str, data: Mapping[str, Any]) -> Response:
 
 def plain(data: object) -> object:
     """Models as JSON shows them: times in UTC with a Z."""
-    return data.model_dump(mode="json") if isinstance(data, BaseModel) else data
+    if isinstance(data, BaseModel):
+        return data.model_dump(mode="json", by_alias=True)
+    if isinstance(data, list | tuple):
+        return [plain(one) for one in data]
+    return data

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from importlib.metadata import entry_points
 
-from flask import Flask
 from redis import Redis
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.routing import BaseConverter
 
 from backend import bootstrap
+from backend.api.access import guard
 from backend.api.articles import articles
-from backend.api.auth import guard
-from backend.api.cascade import PREFIXES, cascade
+from backend.api.cascade import cascade
 from backend.api.context import NAME, Parts
+from backend.api.contract import Contract
+from backend.api.docs import docs
 from backend.api.errors import answer_errors
 from backend.api.feeds import feeds
 from backend.api.health import health
@@ -30,6 +31,21 @@ log = logging.getLogger(__name__)
 
 BODY_BYTES = 1024 * 1024
 
+PAGES = (
+    docs,
+    home,
+)
+ROUTES = (
+    articles,
+    feeds,
+    health,
+    login,
+    message_tasks,
+)
+# Each stands under the seeds' prefix and under the one of deployed WeRSS children.
+CASCADE_ROUTES = (cascade,)
+PREFIXES = {"": "/api/v1/cascade", "wx_": "/api/v1/wx/cascade"}
+
 
 class IdConverter(BaseConverter):
     """An id in a path; anything else is no route."""
@@ -37,9 +53,9 @@ class IdConverter(BaseConverter):
     regex = "[A-Za-z0-9_.~@:+=-]{1,64}"
 
 
-def create_app(settings: Settings) -> Flask:
+def create_app(settings: Settings) -> Contract:
     """The parent's HTTP application on the given settings."""
-    app = Flask("backend.api", static_folder=None)
+    app = Contract("backend.api")
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -50,14 +66,17 @@ def create_app(settings: Settings) -> Flask:
     trace(app)
     guard(app)
     answer_errors(app)
-    for blueprint in (home, health, login, feeds, message_tasks, articles):
-        app.register_blueprint(blueprint)
-    for name, prefix in PREFIXES.items():
-        app.register_blueprint(cascade, name=name, url_prefix=prefix)
+    for pages in PAGES:
+        app.register_blueprint(pages)
+    for routes in ROUTES:
+        app.register_api(routes)
+    for routes in CASCADE_ROUTES:
+        for begin, prefix in PREFIXES.items():
+            app.register_api(routes, name=begin + routes.name, url_prefix=prefix)
     return app
 
 
-def create_app_from_environment() -> Flask:
+def create_app_from_environment() -> Contract:
     """The application as gunicorn starts it, in each of its processes.
 
     Raises `ConfigurationError` for settings or a schema that can't be used; a database that is away does not

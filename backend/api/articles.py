@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 
-from flask import Blueprint, Response
-
-from backend.api.answers import success, success_list
+from backend.api.access import Access, declare
 from backend.api.context import parts
-from backend.api.inputs import read_query
-from backend.api.schemas.feeds import ArticleAnswer, ArticleQuery, FullArticleAnswer
+from backend.api.routes import Routes
+from backend.api.schemas.common import Page
+from backend.api.schemas.feeds import ArticleAnswer, ArticlePath, ArticleQuery, FullArticleAnswer
 from backend.store import articles as store
 from backend.store.session import read
 
-articles = Blueprint("articles", __name__, url_prefix="/api/v1/articles")
+articles = Routes("articles", "/api/v1/articles", text="What was collected.")
 
 
 @articles.get("")
-def list_articles() -> Response:
+@declare(Access.VIEWER)
+def list_articles(query: ArticleQuery) -> Page[ArticleAnswer]:
     """The newest articles; `summary` is cut."""
-    asked = read_query(ArticleQuery)
     found, total = read(
         parts().engine,
         lambda session: store.list_articles(
-            session, feed_id=asked.feed_id or "", q=asked.q, limit=asked.limit, offset=asked.offset
+            session, feed_id=query.feed_id or "", q=query.q, limit=query.limit, offset=query.offset
         ),
     )
-    return success_list((ArticleAnswer.model_validate(view) for view in found), total)
+    return Page(list=[ArticleAnswer.model_validate(view) for view in found], total=total)
 
 
 @articles.get("/<id:article_id>")
-def get_article(article_id: str) -> Response:
+@declare(Access.VIEWER)
+def get_article(path: ArticlePath) -> FullArticleAnswer:
     """One article with its content."""
-    full = read(parts().engine, lambda session: store.get_article(session, article_id))
+    full = read(parts().engine, lambda session: store.get_article(session, path.article_id))
     fields = dataclasses.asdict(full.article) | {"summary": full.summary, "content": full.content}
-    return success(FullArticleAnswer(**fields))
+    return FullArticleAnswer(**fields)

@@ -13,6 +13,7 @@ from backend.api.tokens import Tokens
 from backend.dispatch.pump import Limits
 from backend.domain.errors import Unauthenticated
 from backend.store.cipher import Cipher
+from backend.store.nodes import NodeView
 from backend.store.users import UserView
 
 NAME = "cascade"
@@ -37,16 +38,25 @@ def parts() -> Parts:
 
 
 def asker() -> UserView:
-    """Who is asking. Raises `Unauthenticated` on a route that is open to everybody."""
+    """The person who is asking. Raises `Unauthenticated` on a route that people don't log in for."""
     user: UserView | None = g.get("user")
     if user is None:
         raise Unauthenticated
     return user
 
 
+def asking_node() -> NodeView:
+    """The node that is asking. Raises `Unauthenticated` on a route that is not for nodes."""
+    node: NodeView | None = g.get("node")
+    if node is None:
+        raise Unauthenticated
+    return node
+
+
 def actor() -> str:
     """Who is asking, as histories record it."""
-    return f"user {asker().name}"
+    node: NodeView | None = g.get("node")
+    return f"node {node.name}" if node else f"user {asker().name}"
 
 
 def language() -> Language:

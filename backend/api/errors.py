@@ -66,7 +66,7 @@ def _known(error: CascadeError) -> Response:
     if isinstance(error, Unavailable):
         answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if isinstance(error, Unauthenticated):
-        answer.headers["WWW-Authenticate"] = "Bearer"
+        answer.headers["WWW-Authenticate"] = "Bearer, AK-SK"
     return answer
 
 

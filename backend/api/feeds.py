@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
-from backend.api.answers import success, success_list
+from backend.api.access import Access, declare
 from backend.api.context import actor, language, parts
-from backend.api.inputs import UnreadableBody, read_body, read_query
+from backend.api.inputs import UnreadableBody
+from backend.api.routes import Routes
+from backend.api.schemas.common import Page
 from backend.api.schemas.feeds import (
     FeedAnswer,
     FeedChangeRequest,
+    FeedPath,
     FeedQuery,
     FeedRequest,
     ImportAnswer,
@@ -25,7 +28,7 @@ from backend.store import feeds as store
 from backend.store.feeds import FeedView
 from backend.store.session import read, transact
 
-feeds = Blueprint("feeds", __name__, url_prefix="/api/v1/feeds")
+feeds = Routes("feeds", "/api/v1/feeds", text="What is collected.")
 
 OPML_TYPES = ("text/x-opml", "text/x-opml+xml", "application/xml", "text/xml")
 OPML_BYTES = 10 * 1024 * 1024
@@ -36,68 +39,70 @@ DELETE_CHUNK = 500
 
 
 @feeds.post("")
-def add_feed() -> Response:
+@declare(Access.OPERATOR, errors=(409,))
+def add_feed(body: FeedRequest) -> FeedAnswer:
     """Add a feed."""
-    asked = read_body(FeedRequest)
-    draft = draft_feed(asked.url, kind=asked.kind, name=asked.name, known_kinds=parts().feed_kinds)
+    draft = draft_feed(body.url, kind=body.kind, name=body.name, known_kinds=parts().feed_kinds)
     view = transact(parts().engine, lambda session: store.create_feed(session, draft))
-    return success(FeedAnswer.model_validate(view))
+    return FeedAnswer.model_validate(view)
 
 
 @feeds.get("")
-def list_feeds() -> Response:
+@declare(Access.VIEWER)
+def list_feeds(query: FeedQuery) -> Page[FeedAnswer]:
     """The newest feeds."""
-    asked = read_query(FeedQuery)
     found, total = read(
         parts().engine,
         lambda session: store.list_feeds(
-            session, q=asked.q, kind=asked.kind, limit=asked.limit, offset=asked.offset
+            session, q=query.q, kind=query.kind, limit=query.limit, offset=query.offset
         ),
     )
-    return success_list((FeedAnswer.model_validate(view) for view in found), total)
+    return Page(list=[FeedAnswer.model_validate(view) for view in found], total=total)
 
 
 @feeds.get("/<id:feed_id>")
-def get_feed(feed_id: str) -> Response:
+@declare(Access.VIEWER)
+def get_feed(path: FeedPath) -> FeedAnswer:
     """One feed."""
-    view = read(parts().engine, lambda session: store.get_feed(session, feed_id))
-    return success(FeedAnswer.model_validate(view))
+    view = read(parts().engine, lambda session: store.get_feed(session, path.feed_id))
+    return FeedAnswer.model_validate(view)
 
 
 @feeds.put("/<id:feed_id>")
-def change_feed(feed_id: str) -> Response:
+@declare(Access.OPERATOR, errors=(409,))
+def change_feed(path: FeedPath, body: FeedChangeRequest) -> FeedAnswer:
     """Change a feed; what is left out stays."""
-    asked = read_body(FeedChangeRequest)
-    standing = read(parts().engine, lambda session: store.get_feed(session, feed_id))
+    standing = read(parts().engine, lambda session: store.get_feed(session, path.feed_id))
     wanted = draft_feed(
-        standing.url if asked.url is None else asked.url,
-        kind=standing.kind if asked.kind is None else asked.kind,
+        standing.url if body.url is None else body.url,
+        kind=standing.kind if body.kind is None else body.kind,
         known_kinds=parts().feed_kinds,
     )
     view = transact(
         parts().engine,
         lambda session: store.update_feed(
-            session, feed_id, name=clean_name(asked.name or ""), address=wanted, is_active=asked.is_active
+            session, path.feed_id, name=clean_name(body.name or ""), address=wanted, is_active=body.is_active
         ),
     )
-    return success(FeedAnswer.model_validate(view))
+    return FeedAnswer.model_validate(view)
 
 
 @feeds.delete("/<id:feed_id>")
-def delete_feed(feed_id: str) -> Response:
+@declare(Access.OPERATOR, errors=(409,))
+def delete_feed(path: FeedPath) -> None:
     """Delete a feed with its articles; refused while a node is collecting it."""
     who = actor()
-    transact(parts().engine, lambda session: store.delete_feed(session, feed_id, actor=who))
+    transact(parts().engine, lambda session: store.delete_feed(session, path.feed_id, actor=who))
     # The feed is gone with that commit; its articles follow in short transactions.
     while transact(
-        parts().engine, lambda session: articles.delete_some(session, feed_id, limit=DELETE_CHUNK)
+        parts().engine, lambda session: articles.delete_some(session, path.feed_id, limit=DELETE_CHUNK)
     ):
         pass
-    return success()
 
 
 @feeds.post("/import")
-def import_feeds() -> Response:
+@declare(Access.OPERATOR, errors=(400, 415), reads=OPML_TYPES)
+def import_feeds() -> ImportAnswer:
     """Add the feeds of an OPML file; doing it again adds nothing."""
     request.max_content_length = OPML_BYTES
     if request.mimetype not in OPML_TYPES:
@@ -107,18 +112,14 @@ def import_feeds() -> Response:
     added = 0
     for start in range(0, len(drafts), IMPORT_CHUNK):
         added += _import_chunk(drafts[start : start + IMPORT_CHUNK])
-    return success(
-        ImportAnswer(
-            added=added,
-            existing=len(drafts) - added,
-            refused=[
-                _refused(entry) for entry in sorted([*listed.refused, *refused], key=lambda one: one.line)
-            ],
-        )
+    left_out = sorted([*listed.refused, *refused], key=lambda entry: entry.line)
+    return ImportAnswer(
+        added=added, existing=len(drafts) - added, refused=[_refused(entry) for entry in left_out]
     )
 
 
 @feeds.get("/export")
+@declare(Access.VIEWER, media=("text/x-opml",))
 def export_feeds() -> Response:
     """Every feed as an OPML file."""
     content = render_opml("Cascade", (OpmlEntry(feed.name, feed.url) for feed in _walk()))

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Response
 
-from backend.api.answers import failure, success
+from backend.api.access import Access, declare
+from backend.api.answers import failure
 from backend.api.context import language, parts
-from backend.api.schemas.health import ReadinessAnswer
+from backend.api.routes import Routes
+from backend.api.schemas.health import LivenessAnswer, ReadinessAnswer, ReadinessQuery
 from backend.dispatch.health import readiness
 from backend.domain.messages import render
 
-health = Blueprint("health", __name__)
+health = Routes("health", text="Whether the parent lives and can work.", strict_query=False)
 
 
 @health.get("/livez")
-def livez() -> Response:
+@declare(Access.OPEN)
+def livez() -> LivenessAnswer:
     """This process answers; nothing else is asked."""
-    return success({"status": "alive"})
+    return LivenessAnswer()
 
 
 @health.get("/readyz")
-def readyz() -> Response:
+@declare(Access.OPEN)
+def readyz(query: ReadinessQuery) -> ReadinessAnswer | Response:
     """200 when all that work needs is there, else 503; `?verbose` lists every queue with its consumers."""
-    verbose = "verbose" in request.args
-    found = readiness(parts().engine, parts().redis, verbose=verbose)
-    answer = ReadinessAnswer.model_validate(found)
-    if found.ready:
-        return success(answer)
-    detail = "; ".join(f"{check.name}: {check.detail}" for check in found.checks if not check.ok)
-    data = {"error": "not_ready", **answer.model_dump(mode="json")}
-    return failure(503, render("not_ready", language(), {"detail": detail}), data)
+    return _readiness(query)
 
 
 @health.get("/healthz")
-def healthz() -> Response:
+@declare(Access.OPEN)
+def healthz(query: ReadinessQuery) -> ReadinessAnswer | Response:
     """The same as `/readyz`."""
-    return readyz()
+    return _readiness(query)
+
+
+def _readiness(query: ReadinessQuery) -> ReadinessAnswer | Response:
+    found = readiness(parts().engine, parts().redis, verbose=query.verbose is not None)
+    answer = ReadinessAnswer.model_validate(found)
+    if found.ready:
+        return answer
+    detail = "; ".join(f"{check.name}: {check.detail}" for check in found.checks if not check.ok)
+    data = {"error": "not_ready", **answer.model_dump(mode="json")}
+    return failure(503, render("not_ready", language(), {"detail": detail}), data)

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from backend.api.access import Access, declare
 from backend.api.context import language, parts
 from backend.api.home_texts import texts
 from backend.dispatch.health import Check, readiness
@@ -47,6 +48,7 @@ class Overview:
 
 
 @home.get("/")
+@declare(Access.OPEN)
 def page() -> Response:
     """The start page, in English or Chinese by `?lang=` or `Accept-Language`."""
     chosen = request.args.get("lang", "")
@@ -72,6 +74,7 @@ def page() -> Response:
 
 
 @home.get("/home.css")
+@declare(Access.OPEN)
 def style() -> Response:
     """The page's one style sheet."""
     return send_file(STYLE, mimetype="text/css", max_age=300)

@@ -19,13 +19,22 @@ class UnreadableBody(CascadeError):
     status = 415
 
 
-def read_body(model: type[Model]) -> Model:
+def read_body(model: type[Model], *, any_content_type: bool = False) -> Model:
     """The JSON body as a model. Raises `UnreadableBody`, and pydantic's errors."""
-    if not request.is_json:
+    content = request.get_data()
+    if not content and not body_is_required(model):
+        return model.model_validate({})
+    if not any_content_type and not request.is_json:
         raise UnreadableBody(expected="application/json")
-    return model.model_validate_json(request.get_data())
+    return model.model_validate_json(content)
 
 
 def read_query(model: type[Model]) -> Model:
     """The query as a model; of a repeated name the last value counts."""
     return model.model_validate({name: values[-1] for name, values in request.args.lists()})
+
+
+def body_is_required(model: type[BaseModel]) -> bool:
+    """Whether an empty body is a mistake: not with `openapi_extra = {"required": False}` in the model's config."""
+    extra: dict[str, object] = model.model_config.get("openapi_extra", {})  # type: ignore[assignment]
+    return extra.get("required", True) is True

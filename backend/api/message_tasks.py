@@ -5,71 +5,75 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from flask import Blueprint, Response
 from pydantic import BaseModel
 
-from backend.api.answers import success, success_list
+from backend.api.access import Access, declare
 from backend.api.auth import may_see_secrets
 from backend.api.context import actor, asker, parts
-from backend.api.inputs import read_body, read_query
 from backend.api.masking import mask_cookies, mask_headers, mask_url
-from backend.api.schemas.common import PageQuery
-from backend.api.schemas.message_tasks import TaskAnswer, TaskChangeRequest, TaskRequest
+from backend.api.routes import Routes
+from backend.api.schemas.common import Page, PageQuery
+from backend.api.schemas.message_tasks import TaskAnswer, TaskChangeRequest, TaskPath, TaskRequest
 from backend.domain.identifiers import new_id
 from backend.domain.message_tasks import TaskContent, check_task
 from backend.store import message_tasks as store
 from backend.store.message_tasks import TaskView
 from backend.store.session import read, transact
 
-message_tasks = Blueprint("message_tasks", __name__, url_prefix="/api/v1/message-tasks")
+message_tasks = Routes(
+    "message_tasks", "/api/v1/message-tasks", text="Saved jobs: which feeds, when, which message, where to."
+)
 
 
 @message_tasks.post("")
-def add_task() -> Response:
+@declare(Access.OPERATOR)
+def add_task(body: TaskRequest) -> TaskAnswer:
     """Add a message task."""
-    checked = check_task(TaskContent(**_fields(read_body(TaskRequest))))
+    checked = check_task(TaskContent(**_fields(body)))
     task_id, cipher = new_id(), parts().cipher
     view = transact(parts().engine, lambda session: store.create_task(session, cipher, task_id, checked))
-    return success(_answer(view))
+    return _answer(view)
 
 
 @message_tasks.get("")
-def list_tasks() -> Response:
+@declare(Access.VIEWER)
+def list_tasks(query: PageQuery) -> Page[TaskAnswer]:
     """The newest message tasks."""
-    asked, cipher = read_query(PageQuery), parts().cipher
+    cipher = parts().cipher
     found, total = read(
         parts().engine,
-        lambda session: store.list_tasks(session, cipher, limit=asked.limit, offset=asked.offset),
+        lambda session: store.list_tasks(session, cipher, limit=query.limit, offset=query.offset),
     )
-    return success_list((_answer(view) for view in found), total)
+    return Page(list=[_answer(view) for view in found], total=total)
 
 
 @message_tasks.get("/<id:task_id>")
-def get_task(task_id: str) -> Response:
+@declare(Access.VIEWER)
+def get_task(path: TaskPath) -> TaskAnswer:
     """One message task."""
-    return success(_answer(_standing(task_id)))
+    return _answer(_standing(path.task_id))
 
 
 @message_tasks.put("/<id:task_id>")
-def change_task(task_id: str) -> Response:
+@declare(Access.OPERATOR, errors=(409,))
+def change_task(path: TaskPath, body: TaskChangeRequest) -> TaskAnswer:
     """Change a message task; what is left out stays."""
-    asked = read_body(TaskChangeRequest)
-    before, cipher = _standing(task_id).content, parts().cipher
-    after = check_task(dataclasses.replace(before, **_fields(asked)))
+    before, cipher = _standing(path.task_id).content, parts().cipher
+    after = check_task(dataclasses.replace(before, **_fields(body)))
     who = actor()
     view = transact(
         parts().engine,
-        lambda session: store.update_task(session, cipher, task_id, before, after, actor=who),
+        lambda session: store.update_task(session, cipher, path.task_id, before, after, actor=who),
     )
-    return success(_answer(view))
+    return _answer(view)
 
 
 @message_tasks.delete("/<id:task_id>")
-def delete_task(task_id: str) -> Response:
+@declare(Access.OPERATOR)
+def delete_task(path: TaskPath) -> None:
     """Delete a message task; its runs end and what waits for delivery is cancelled."""
     who = actor()
-    transact(parts().engine, lambda session: store.delete_task(session, task_id, actor=who))
-    return success()
+    transact(parts().engine, lambda session: store.delete_task(session, path.task_id, actor=who))
 
 
 def _standing(task_id: str) -> TaskView:

@@ -66,8 +66,8 @@ def _finish(answer: Response) -> Response:
         # Tokens, receivers and cookies pass here.
         answer.headers["Cache-Control"] = "no-store"
     milliseconds = (time.monotonic() - g.started) * 1000
-    user = g.get("user")
-    name = user.name if user else "-"
+    asker = g.get("node") or g.get("user")
+    name = asker.name if asker else "-"
     log.info("%s %s %d %.0f ms %s", request.method, request.path, answer.status_code, milliseconds, name)
     return answer
 

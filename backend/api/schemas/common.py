@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +23,8 @@ MAX_LIMIT = 500
 MAX_OFFSET = 10_000_000
 MAX_FEEDS = 20_000
 MAX_SECRET = 8_192
+
+T = TypeVar("T")
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.~@:+=-]{1,64}$")]
 Search = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
@@ -61,9 +64,19 @@ TAGS = frozenset({"every feed", "named feeds"})
 
 
 class Request(BaseModel):
-    """What admins send: a field that we do not know is a mistake to point out."""
+    """What people send: a field that we do not know is a mistake to point out."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class ChildRequest(BaseModel):
+    """What children send: they are of any age, so fields that we do not know are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class NoQuery(Request):
+    """The query of a route that takes none."""
 
 
 class Answer(BaseModel):
@@ -75,5 +88,39 @@ class Answer(BaseModel):
 class PageQuery(Request):
     """Which part of a list."""
 
-    limit: int = Field(50, ge=1, le=MAX_LIMIT)
-    offset: int = Field(0, ge=0, le=MAX_OFFSET)
+    limit: int = Field(50, ge=1, le=MAX_LIMIT, description="How many at most.")
+    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="How many to pass over.")
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list, with how many there are in all."""
+
+    list: Sequence[T]
+    total: int
+
+
+class Envelope(BaseModel, Generic[T]):
+    """Every answer; `code` is 0, or 200 where the seeds show that."""
+
+    code: int = Field(examples=[0])
+    message: str = Field(examples=["success"])
+    data: T
+
+
+class ErrorData(BaseModel):
+    """What programs read of a failure: a stable code and, on 422, what is wrong with each field."""
+
+    model_config = ConfigDict(extra="allow")
+
+    error: str = Field(examples=["invalid_input"])
+    errors: dict[str, str] | None = Field(None, examples=[{"name": "is required"}])
+
+
+class ErrorEnvelope(BaseModel):
+    """A failure; `code` is the HTTP status and `message` says what happened and what to do."""
+
+    code: int = Field(ge=400, le=599, examples=[422])
+    message: str = Field(
+        examples=["The request can't be used as it is; see data.errors for each field."],
+    )
+    data: ErrorData

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from backend.api.schemas.common import Answer, OptionalId, PageQuery, Request, Search
+from backend.api.schemas.common import Answer, Id, OptionalId, PageQuery, Request, Search
 
 
 class FeedRequest(Request):
@@ -24,6 +24,12 @@ class FeedChangeRequest(Request):
     kind: str | None = Field(None, max_length=32)
     name: str | None = Field(None, max_length=255)
     is_active: bool | None = None
+
+
+class FeedPath(Request):
+    """Which feed."""
+
+    feed_id: Id
 
 
 class FeedQuery(PageQuery):
@@ -64,6 +70,12 @@ class ImportAnswer(Answer):
     added: int
     existing: int
     refused: list[RefusedAnswer]
+
+
+class ArticlePath(Request):
+    """Which article."""
+
+    article_id: Id
 
 
 class ArticleQuery(PageQuery):

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from backend.api.schemas.common import Answer
+from typing import Literal
+
+from pydantic import Field
+
+from backend.api.schemas.common import Answer, ChildRequest
+
+
+class ReadinessQuery(ChildRequest):
+    """How much to tell."""
+
+    verbose: str | None = Field(None, description="Present, whatever its value: list every queue.")
+
+
+class LivenessAnswer(Answer):
+    """This process answers."""
+
+    status: Literal["alive"] = "alive"
 
 
 class CheckAnswer(Answer):

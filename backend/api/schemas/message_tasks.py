@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from backend.api.schemas.common import MAX_SECRET, Answer, FeedIds, Headers, Request, Template
+from backend.api.schemas.common import MAX_SECRET, Answer, FeedIds, Headers, Id, Request, Template
 from backend.domain.message_tasks import MAX_NAME as MAX_TASK_NAME
 
 
@@ -39,6 +39,12 @@ class TaskChangeRequest(Request):
     cron_exp: str = Field("", max_length=100)
     time_zone: str = Field("UTC", max_length=64)
     enabled: bool = True
+
+
+class TaskPath(Request):
+    """Which message task."""
+
+    task_id: Id
 
 
 class TaskAnswer(Answer):

@@ -11,6 +11,18 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The login has expired or was ended; log in again.",
         "登录已过期或已被终止；请重新登录。",
     ),
+    "dead_key": (
+        "These credentials are unknown, have expired or were withdrawn; ask an administrator for new ones.",
+        "该凭证未知、已过期或已被吊销；请向管理员申请新的凭证。",
+    ),
+    "forbidden_to_nodes": (
+        "This route is for people; a node's credentials do not open it.",
+        "此接口仅供人员使用；节点凭证无权访问。",
+    ),
+    "forbidden_to_people": (
+        "This route is for nodes: send Authorization: AK-SK <key>:<secret> with a node's credentials.",
+        "此接口仅供节点使用：请携带 Authorization: AK-SK <key>:<secret> 的节点凭证。",
+    ),
     "bad_login": ("The user name or the password is wrong.", "用户名或密码错误。"),
     "forbidden": (
         "Your role {role} may not do this; ask somebody with the role {needed}.",

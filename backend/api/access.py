@@ -1,0 +1,108 @@
+"""Who may use a route: declared at the route, held by one guard before anything of the request is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, g, request
+
+from backend.api.auth import authenticate
+from backend.domain.errors import Forbidden
+from backend.store.nodes import NodeView
+from backend.store.users import UserView
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+ATTRIBUTE = "declaration"
+RANKS = {"viewer": 1, "operator": 2, "admin": 3}
+
+
+class Access(Enum):
+    """Who may: everybody, a person of at least that role, or a node. People and nodes never share a route."""
+
+    OPEN = "open"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+    NODE = "node"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a route says of itself beyond its function's types.
+
+    `code`: the envelope's code on success. `errors`: HTTP statuses that it answers beside the ones that follow
+    from its access and inputs. `media`: content types of an answer that is not in the envelope, `reads`: of a
+    body that is no JSON.
+    """
+
+    access: Access
+    code: int = 0
+    errors: frozenset[int] = frozenset()
+    media: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+
+
+def declare(
+    access: Access,
+    *,
+    code: int = 0,
+    errors: tuple[int | HTTPStatus, ...] = (),
+    media: tuple[str, ...] = (),
+    reads: tuple[str, ...] = (),
+) -> Callable[[View], View]:
+    """Declare who may use a route and how it answers; the route's own decorator stands above."""
+
+    def mark(view: View) -> View:
+        setattr(view, ATTRIBUTE, Declaration(access, code, frozenset(map(int, errors)), media, reads))
+        return view
+
+    return mark
+
+
+def declaration_of(view: Callable[..., Any]) -> Declaration:
+    """What the view declares. Raises `LookupError` for one that declares nothing."""
+    found = getattr(view, ATTRIBUTE, None)
+    if not isinstance(found, Declaration):
+        raise LookupError(f"{view.__qualname__} does not declare who may use it: @declare(Access.…)")
+    return found
+
+
+def guard(app: Flask) -> None:
+    """Hold every route's declaration."""
+    app.before_request(_check)
+
+
+def permit(access: Access, principal: UserView | NodeView) -> None:
+    """Let the one who asks pass. Raises `Forbidden` with who may."""
+    if isinstance(principal, NodeView):
+        if access is not Access.NODE:
+            raise Forbidden("forbidden_to_nodes")
+        return
+    if access is Access.NODE:
+        raise Forbidden("forbidden_to_people")
+    least = RANKS[access.value]
+    if RANKS.get(principal.role, 0) < least:
+        needed = sorted(role for role, rank in RANKS.items() if rank >= least)
+        raise Forbidden(role=principal.role, needed=" / ".join(needed))
+
+
+def _check() -> None:
+    # Without an endpoint nothing runs: the answer is 404 or 405.
+    if request.endpoint is None:
+        return
+    access = declaration_of(current_app.view_functions[request.endpoint]).access
+    if access is Access.OPEN:
+        return
+    principal = authenticate(request.headers.get("Authorization", ""))
+    if isinstance(principal, NodeView):
+        g.node = principal
+    else:
+        g.user = principal
+    # One path has one answer to OPTIONS, whichever of its methods needs more.
+    if request.method != "OPTIONS":
+        permit(access, principal)
