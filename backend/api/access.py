@@ -12,7 +12,7 @@ from flask import Flask, current_app, g, request
 
 from backend.api.auth import authenticate
 from backend.domain.errors import Forbidden
-from backend.store.nodes import NodeView
+from backend.store.credentials import NodeIdentity
 from backend.store.users import UserView
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -77,9 +77,9 @@ def guard(app: Flask) -> None:
     app.before_request(_check)
 
 
-def permit(access: Access, principal: UserView | NodeView) -> None:
+def permit(access: Access, principal: UserView | NodeIdentity) -> None:
     """Let the one who asks pass. Raises `Forbidden` with who may."""
-    if isinstance(principal, NodeView):
+    if isinstance(principal, NodeIdentity):
         if access is not Access.NODE:
             raise Forbidden("forbidden_to_nodes")
         return
@@ -99,7 +99,7 @@ def _check() -> None:
     if access is Access.OPEN:
         return
     principal = authenticate(request.headers.get("Authorization", ""))
-    if isinstance(principal, NodeView):
+    if isinstance(principal, NodeIdentity):
         g.node = principal
     else:
         g.user = principal

@@ -5,13 +5,13 @@ from __future__ import annotations
 from backend.api.node_authentication import NODE_KEY, node_by_credentials
 from backend.api.person_authentication import PERSON_KEY, person_by_access_key, person_by_token
 from backend.domain.errors import Unauthenticated
-from backend.store.nodes import NodeView
+from backend.store.credentials import NodeIdentity
 from backend.store.users import UserView
 
 WRITERS = frozenset({"admin", "operator"})
 
 
-def authenticate(header: str) -> UserView | NodeView:
+def authenticate(header: str) -> UserView | NodeIdentity:
     """Who sends `Bearer <token>` or `AK-SK <key>:<secret>`. Raises `Unauthenticated`."""
     scheme, _, given = header.strip().partition(" ")
     given = given.strip()

@@ -13,7 +13,7 @@ from backend.api.tokens import Tokens
 from backend.dispatch.pump import Limits
 from backend.domain.errors import Unauthenticated
 from backend.store.cipher import Cipher
-from backend.store.nodes import NodeView
+from backend.store.credentials import NodeIdentity
 from backend.store.users import UserView
 
 NAME = "cascade"
@@ -45,9 +45,9 @@ def asker() -> UserView:
     return user
 
 
-def asking_node() -> NodeView:
+def asking_node() -> NodeIdentity:
     """The node that is asking. Raises `Unauthenticated` on a route that is not for nodes."""
-    node: NodeView | None = g.get("node")
+    node: NodeIdentity | None = g.get("node")
     if node is None:
         raise Unauthenticated
     return node
@@ -55,7 +55,7 @@ def asking_node() -> NodeView:
 
 def actor() -> str:
     """Who is asking, as histories record it."""
-    node: NodeView | None = g.get("node")
+    node: NodeIdentity | None = g.get("node")
     return f"node {node.name}" if node else f"user {asker().name}"
 
 

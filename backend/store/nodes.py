@@ -10,8 +10,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from backend.domain.errors import Conflict, InvalidInput
+from backend.domain.errors import Conflict
 from backend.domain.identifiers import new_id, slug_for
+from backend.domain.node_settings import DEFAULT_CAPACITY, NodeSettings, check_settings
 from backend.domain.nodes import NodeFacts, availability, collected_kinds
 from backend.domain.planner import NodeLoad
 from backend.store.columns import now
@@ -19,8 +20,6 @@ from backend.store.tables import Delivery, Node, WorkItem
 
 PARENT = "parent"
 PARENT_CAPACITY = 40
-LARGEST_CAPACITY = 10_000
-DEFAULT_CAPACITY = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +53,22 @@ def create_node(
     api_url: str = "",
     max_capacity: int = DEFAULT_CAPACITY,
     node_type: int = 1,
-    kinds: Sequence[str] = ("update",),
+    node_id: str | None = None,
 ) -> Node:
-    """Make a node. Raises `Conflict` when the name is taken and `InvalidInput` for an impossible name or capacity."""
-    cleaned = name.strip()
-    if not cleaned or len(cleaned) > 100:
-        raise InvalidInput("bad_node_name", fields={"name": "1 to 100 characters"}, name=cleaned[:100])
-    if not 1 <= max_capacity <= LARGEST_CAPACITY:
-        raise InvalidInput(
-            "bad_capacity", fields={"max_capacity": f"1 to {LARGEST_CAPACITY}"}, capacity=max_capacity
-        )
-    if session.scalar(select(Node.id).where(Node.name == cleaned)) is not None:
-        raise Conflict("node_exists", name=cleaned)
-    node_id = new_id()
+    """Make a node. Raises `Conflict` when the name is taken, and `InvalidInput` naming what can't be used.
+
+    `node_id` is drawn before the transaction, so that a repeated commit makes one node.
+    """
+    checked = check_settings(
+        NodeSettings(name=name, description=description, api_url=api_url, max_capacity=max_capacity)
+    )
+    cleaned = checked.name or ""
+    standing = by_name(session, cleaned)
+    if standing is not None:
+        if standing.id == node_id:
+            return standing
+        raise Conflict("node_exists", name=cleaned, existing_id=standing.id)
+    node_id = node_id or new_id()
     slug = PARENT if node_type == 0 else slug_for(cleaned, node_id)
     if session.scalar(select(Node.id).where(Node.slug == slug)) is not None:
         slug = f"n-{node_id.replace('-', '')[-12:]}"
@@ -76,10 +78,11 @@ def create_node(
         slug=slug,
         node_type=node_type,
         transport=transport,
-        description=description,
-        api_url=api_url,
+        description=checked.description,
+        api_url=checked.api_url,
         max_capacity=max_capacity,
-        kinds=list(kinds),
+        kinds=["deliver" if node_type == 0 else "update"],
+        updated_at=now(),
     )
     session.add(node)
     session.flush()
@@ -113,7 +116,6 @@ def ensure_parent(session: Session) -> Node:
             transport="attached",
             max_capacity=PARENT_CAPACITY,
             node_type=0,
-            kinds=("deliver",),
             description="the parent's own workers",
         ),
     )

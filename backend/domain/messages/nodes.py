@@ -11,4 +11,40 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The node {name} runs on the parent's own machines and needs no credentials; add a remote node instead.",
         "节点 {name} 运行在父节点自己的机器上，不需要凭证；请另外添加一个远程节点。",
     ),
+    "node_exists": (
+        "There is a node {name!r} already; choose another name.",
+        "节点 {name!r} 已存在，请换一个名称。",
+    ),
+    "node_is_remote": (
+        "The node {name!r} is a remote one: its workers run on its own machine; choose another name here.",
+        "节点 {name!r} 是远程节点，其工作进程在它自己的机器上运行；请在这里换一个名称。",
+    ),
+    "bad_node_name": (
+        "{name!r} can't be a node's name; use 1 to 100 characters.",
+        "{name!r} 不能用作节点名称；请使用 1 到 100 个字符。",
+    ),
+    "bad_capacity": (
+        "A capacity of {capacity} is not possible; use a whole number from 1 to 10000.",
+        "容量 {capacity} 无效；请使用 1 到 10000 的整数。",
+    ),
+    "bad_node_url": (
+        "{url!r} can't be a node's address: it must be a complete http:// or https:// URL without a query, of at most 512 characters.",
+        "{url!r} 不能用作节点地址：必须是完整的 http:// 或 https:// 网址，不含查询参数，且不超过 512 个字符。",
+    ),
+    "bad_node_description": (
+        "A description may have at most {limit} characters.",
+        "描述最多 {limit} 个字符。",
+    ),
+    "too_large_quota": (
+        "A quota may name at most {limit} feeds.",
+        "配额最多可指定 {limit} 个订阅源。",
+    ),
+    "bad_quota_feed": (
+        "{feed!r} can't be a feed's id; a quota maps the ids of feeds to whole numbers.",
+        "{feed!r} 不是订阅源 ID；配额是从订阅源 ID 到整数的映射。",
+    ),
+    "bad_quota": (
+        "The quota of {feed} is {weight}; use a whole number from 1 to {limit}, the larger one wins.",
+        "{feed} 的配额为 {weight}；请使用 1 到 {limit} 的整数，数值大者优先。",
+    ),
 }

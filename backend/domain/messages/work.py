@@ -40,22 +40,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The database server is {found}; Cascade needs MariaDB 10.6 or MySQL 8.0 at least.",
         "数据库服务器是 {found}；Cascade 至少需要 MariaDB 10.6 或 MySQL 8.0。",
     ),
-    "node_exists": (
-        "There is a node {name!r} already; choose another name.",
-        "节点 {name!r} 已存在，请换一个名称。",
-    ),
-    "node_is_remote": (
-        "The node {name!r} is a remote one: its workers run on its own machine; choose another name here.",
-        "节点 {name!r} 是远程节点，其工作进程在它自己的机器上运行；请在这里换一个名称。",
-    ),
-    "bad_node_name": (
-        "{name!r} can't be a node's name; use 1 to 100 characters.",
-        "{name!r} 不能用作节点名称；请使用 1 到 100 个字符。",
-    ),
-    "bad_capacity": (
-        "A capacity of {capacity} is not possible; use a whole number from 1 to 10000.",
-        "容量 {capacity} 无效；请使用 1 到 10000 的整数。",
-    ),
     "no_enabled_task": (
         "There is no enabled message task to dispatch; add one first.",
         "没有已启用的消息任务可分发；请先添加一个。",

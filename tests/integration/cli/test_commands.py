@@ -225,7 +225,7 @@ def test_status_says_what_waits_and_why(cli: Cascade) -> None:
     result = cli.run("status")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-1] == "not ready"
-    assert "waits for a node" in result.stdout
+    assert "there is no node; add one with" in result.stdout
     assert "no beat was seen" in result.stdout
 
 
