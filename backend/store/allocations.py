@@ -14,8 +14,11 @@ from backend.domain.orders import FeedOrder
 from backend.domain.ports import Lease, Standing
 from backend.store import transitions
 from backend.store.columns import now
-from backend.store.tables import Allocation, Feed, MessageTask, Node, WorkItem
+from backend.store.tables import Allocation, Feed, MessageTask, Node, WorkItem, core
 from backend.store.transitions import Change
+
+ALLOCATIONS, FEEDS, ITEMS = core(Allocation), core(Feed), core(WorkItem)
+BEGUN_COLUMNS = (ALLOCATIONS.c.id, ALLOCATIONS.c.attempt, ALLOCATIONS.c.kind, ALLOCATIONS.c.queue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,53 +42,66 @@ class Begun:
 
 def begin(session: Session, allocation_id: str, attempt: int, execution: str, taker: Taker) -> Begun | None:
     """Take the allocation for this execution; again the same for the same execution, `None` for any other."""
+    moved = _take(session, allocation_id, attempt, execution, taker)
+    query = select(*BEGUN_COLUMNS).where(
+        ALLOCATIONS.c.id == allocation_id,
+        ALLOCATIONS.c.attempt == attempt,
+        ALLOCATIONS.c.execution == execution,
+        ALLOCATIONS.c.state == "executing",
+    )
+    row = session.execute(query if moved else query.with_for_update()).first()
+    return None if row is None else _begun(session, row, execution)
+
+
+def _take(session: Session, allocation_id: str, attempt: int, execution: str, taker: Taker) -> bool:
     moved = transitions.move(
         session,
         Allocation,
         [allocation_id],
         Change(("pending", "claimed"), "executing", f"node {taker.node_id}", "begun"),
-        Allocation.attempt == attempt,
-        Allocation.node_id == taker.node_id,
-        ~Allocation.cancel_requested,
+        ALLOCATIONS.c.attempt == attempt,
+        ALLOCATIONS.c.node_id == taker.node_id,
+        ~ALLOCATIONS.c.cancel_requested,
         execution=execution,
         instance=taker.instance,
         lease_until=now(taker.lease_seconds),
         started_at=now(),
         updated_at=now(),
     )
-    query = select(Allocation.id, Allocation.attempt, Allocation.kind, Allocation.queue).where(
-        Allocation.id == allocation_id,
-        Allocation.attempt == attempt,
-        Allocation.execution == execution,
-        Allocation.state == "executing",
-    )
-    row = session.execute(query if moved else query.with_for_update()).first()
-    if row is None:
-        return None
+    return bool(moved)
+
+
+def _begun(session: Session, row: Any, execution: str) -> Begun:
     # No condition on the state, which items of others have too: the server might lock those. Ended ones stay ended.
-    session.execute(
-        update(WorkItem).where(WorkItem.allocation_id == allocation_id).values(execution=execution)
-    )
+    session.execute(update(ITEMS).where(ITEMS.c.allocation_id == row.id).values(execution=execution))
     return Begun(row.id, row.attempt, row.kind, row.queue)
 
 
 def begin_next(session: Session, queue: str, execution: str, max_size: int, taker: Taker) -> Begun | None:
     """Take the queue's oldest pending allocation of at most `max_size` items; others' locked rows are passed over."""
     row = session.execute(
-        select(Allocation.id, Allocation.attempt)
-        .where(Allocation.queue == queue, Allocation.state == "pending", Allocation.item_count <= max_size)
-        .order_by(Allocation.id)
+        select(*BEGUN_COLUMNS)
+        .where(
+            ALLOCATIONS.c.queue == queue,
+            ALLOCATIONS.c.state == "pending",
+            ALLOCATIONS.c.item_count <= max_size,
+        )
+        .order_by(ALLOCATIONS.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     ).first()
-    return None if row is None else begin(session, row.id, row.attempt, execution, taker)
+    if row is None or not _take(session, row.id, row.attempt, execution, taker):
+        return None
+    return _begun(session, row, execution)
 
 
 def begun_by(session: Session, queue: str, execution: str) -> Begun | None:
     """What this execution took before, when the answer of its `begin_next` was lost."""
     row = session.execute(
-        select(Allocation.id, Allocation.attempt, Allocation.kind, Allocation.queue).where(
-            Allocation.queue == queue, Allocation.state == "executing", Allocation.execution == execution
+        select(*BEGUN_COLUMNS).where(
+            ALLOCATIONS.c.queue == queue,
+            ALLOCATIONS.c.state == "executing",
+            ALLOCATIONS.c.execution == execution,
         )
     ).first()
     return None if row is None else Begun(row.id, row.attempt, row.kind, row.queue)
@@ -94,10 +110,18 @@ def begun_by(session: Session, queue: str, execution: str) -> Begun | None:
 def feed_orders(session: Session, allocation_id: str) -> tuple[FeedOrder, ...]:
     """The feeds that an update allocation still has to collect; items whose feed was deleted meanwhile are cancelled."""
     query = (
-        select(WorkItem.id, Feed.id, Feed.kind, Feed.name, Feed.url, Feed.etag, Feed.last_modified)
-        .outerjoin(Feed, Feed.id == WorkItem.feed_id)
-        .where(WorkItem.allocation_id == allocation_id, WorkItem.state == "assigned")
-        .order_by(WorkItem.id)
+        select(
+            ITEMS.c.id,
+            FEEDS.c.id,
+            FEEDS.c.kind,
+            FEEDS.c.name,
+            FEEDS.c.url,
+            FEEDS.c.etag,
+            FEEDS.c.last_modified,
+        )
+        .outerjoin(FEEDS, FEEDS.c.id == ITEMS.c.feed_id)
+        .where(ITEMS.c.allocation_id == allocation_id, ITEMS.c.state == "assigned")
+        .order_by(ITEMS.c.id)
     )
     rows = session.execute(query).all()
     orphans = [row[0] for row in rows if row[1] is None]

@@ -6,17 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.identifiers import digest, new_id
 from backend.domain.orders import ArticleDraft
 from backend.store import transitions
 from backend.store.columns import now
-from backend.store.tables import Article, Delivery, DeliveryArticle, MessageTask, MessageTaskFeed
+from backend.store.inserting import insert_missing
+from backend.store.tables import Article, Delivery, DeliveryArticle, MessageTask, MessageTaskFeed, core
 
 LOOKUP_SIZE = 500
+ARTICLES, TASKS, TASK_FEEDS = core(Article), core(MessageTask), core(MessageTaskFeed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def store_articles(session: Session, collected: Sequence[Collected]) -> dict[str
         found = known.get(key_hash)
         if found is not None and found[1] != _content_hash(draft):
             session.execute(
-                update(Article).where(Article.id == found[0]).values(**_columns(draft), updated_at=now())
+                update(ARTICLES).where(ARTICLES.c.id == found[0]).values(**_columns(draft), updated_at=now())
             )
     fresh = [
         {"id": new_id(), "feed_id": feed_id, "key_hash": key_hash, **_columns(draft)}
@@ -45,7 +46,7 @@ def store_articles(session: Session, collected: Sequence[Collected]) -> dict[str
         if key_hash not in known
     ]
     new: dict[str, list[str]] = {}
-    for row in _insert_missing(session, fresh):
+    for row in _insert_missing(session, fresh) if fresh else ():
         new.setdefault(row["feed_id"], []).append(row["id"])
     return new
 
@@ -63,7 +64,9 @@ def _known(session: Session, hashes: Sequence[str]) -> dict[str, tuple[str, str]
     found: dict[str, tuple[str, str]] = {}
     for start in range(0, len(hashes), LOOKUP_SIZE):
         chunk = hashes[start : start + LOOKUP_SIZE]
-        query = select(Article.key_hash, Article.id, Article.content_hash).where(Article.key_hash.in_(chunk))
+        query = select(ARTICLES.c.key_hash, ARTICLES.c.id, ARTICLES.c.content_hash).where(
+            ARTICLES.c.key_hash.in_(chunk)
+        )
         found.update({key: (one, content) for key, one, content in session.execute(query)})
     return found
 
@@ -90,15 +93,8 @@ def _content_hash(draft: ArticleDraft) -> str:
 
 def _insert_missing(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Insert rows whose key nobody else has inserted meanwhile; those that are really ours."""
-    if not rows:
-        return []
-    if session.get_bind().dialect.name == "sqlite":
-        session.execute(sqlite.insert(Article).on_conflict_do_nothing(), rows)
-    else:
-        statement = mysql.insert(Article)
-        session.execute(statement.on_duplicate_key_update(id=Article.__table__.c.id), rows)
-    # The row count can't tell: under CLIENT_FOUND_ROWS, which SQLAlchemy sets, a duplicate counts as one too.
-    ours = set(session.scalars(select(Article.id).where(Article.id.in_([row["id"] for row in rows]))))
+    insert_missing(session, Article, rows)
+    ours = set(session.scalars(select(ARTICLES.c.id).where(ARTICLES.c.id.in_([row["id"] for row in rows]))))
     return [row for row in rows if row["id"] in ours]
 
 
@@ -130,25 +126,23 @@ def make_deliveries(session: Session, new: dict[str, list[str]], runs: dict[str,
         ]
     transitions.create(session, Delivery, deliveries, "settle", "waits to be sent")
     if contents:
-        session.execute(DeliveryArticle.__table__.insert(), contents)  # type: ignore[attr-defined]
+        session.execute(insert(core(DeliveryArticle)), contents)
     return len(deliveries)
 
 
 def _interested(session: Session, feed_ids: Sequence[str]) -> list[tuple[str, str, str, str]]:
     if not feed_ids:
         return []
-    columns = (MessageTask.receiver, MessageTask.receiver_kind)
-    listening = (MessageTask.enabled, MessageTask.receiver != "", MessageTask.baseline_at <= now())
-    everything = session.execute(
-        select(MessageTask.id, *columns).where(MessageTask.all_feeds, *listening)
-    ).all()
+    columns = (TASKS.c.receiver, TASKS.c.receiver_kind)
+    listening = (TASKS.c.enabled, TASKS.c.receiver != "", TASKS.c.baseline_at <= now())
+    everything = session.execute(select(TASKS.c.id, *columns).where(TASKS.c.all_feeds, *listening)).all()
     named = session.execute(
-        select(MessageTask.id, MessageTaskFeed.feed_id, *columns)
-        .join(MessageTaskFeed, MessageTaskFeed.task_id == MessageTask.id)
+        select(TASKS.c.id, TASK_FEEDS.c.feed_id, *columns)
+        .join(TASK_FEEDS, TASK_FEEDS.c.task_id == TASKS.c.id)
         .where(
-            MessageTaskFeed.feed_id.in_(feed_ids),
-            MessageTaskFeed.baseline_at <= now(),
-            ~MessageTask.all_feeds,
+            TASK_FEEDS.c.feed_id.in_(feed_ids),
+            TASK_FEEDS.c.baseline_at <= now(),
+            ~TASKS.c.all_feeds,
             *listening,
         )
     ).all()

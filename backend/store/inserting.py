@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
-from backend.store.tables import Base
+from backend.store.tables import Base, core
 
 T = TypeVar("T")
 
@@ -23,10 +23,10 @@ def insert_missing(session: Session, table: type[Base], rows: Sequence[dict[str,
     if not rows:
         return
     if session.get_bind().dialect.name == "sqlite":
-        session.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+        session.execute(sqlite.insert(core(table)).on_conflict_do_nothing(), rows)
         return
-    untouched = {"id": table.__table__.c.id}
-    session.execute(mysql.insert(table).on_duplicate_key_update(**untouched), rows)
+    untouched = {"id": core(table).c.id}
+    session.execute(mysql.insert(core(table)).on_duplicate_key_update(**untouched), rows)
 
 
 def chunked(values: Sequence[T]) -> Iterator[Sequence[T]]:

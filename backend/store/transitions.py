@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Table, insert, select, update
+from sqlalchemy import ColumnElement, CursorResult, insert, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.states import LIFE_CYCLES
 from backend.store.columns import now
-from backend.store.tables import Allocation, Delivery, History, PublishTask, Run, WorkItem
+from backend.store.tables import Allocation, Delivery, History, PublishTask, Run, WorkItem, core
 
 Noun = type[Allocation] | type[WorkItem] | type[Delivery] | type[Run] | type[PublishTask]
 
@@ -63,7 +63,11 @@ def move(
     if table in RECORDED:
         return sum(_move_recorded(session, table, one, change, guards, values) for one in ids)
     return _update(
-        session, table, [table.id.in_(ids), table.state.in_(change.sources), *guards], change, values
+        session,
+        table,
+        [core(table).c.id.in_(ids), core(table).c.state.in_(change.sources), *guards],
+        change,
+        values,
     )
 
 
@@ -84,7 +88,9 @@ def _move_recorded(
 ) -> int:
     # One guarded UPDATE for each possible from-state, so that the history knows which one it was.
     for source in change.sources:
-        if _update(session, table, [table.id == one, table.state == source, *guards], change, values):
+        if _update(
+            session, table, [core(table).c.id == one, core(table).c.state == source, *guards], change, values
+        ):
             record(session, NOUNS[table], [one], source, change)
             return 1
     return 0
@@ -94,8 +100,7 @@ def _update(
     session: Session, table: Noun, where: list[ColumnElement[bool]], change: Change, values: dict[str, Any]
 ) -> int:
     statement = (
-        # The table and not the mapped class: the ORM's bulk machinery costs several times the statement itself.
-        update(cast("Table", table.__table__))
+        update(core(table))
         .where(*where)
         .values(state=change.target, reason=change.reason[:REASON_LENGTH], **values)
     )
@@ -107,7 +112,7 @@ def record(session: Session, noun: str, ids: Sequence[str], source: str, change:
     """Write one history row for each subject; an empty `source` is its making."""
     if ids:
         session.execute(
-            insert(History),
+            insert(core(History)),
             [
                 {
                     "noun": noun,
@@ -137,7 +142,7 @@ def create(
     if not rows:
         return
     cycle = LIFE_CYCLES[NOUNS[table]]
-    session.execute(insert(table), [{**row, "state": cycle.initial, "reason": reason} for row in rows])
+    session.execute(insert(core(table)), [{**row, "state": cycle.initial, "reason": reason} for row in rows])
     if table in RECORDED:
         ids = [str(row["id"]) for row in rows]
         record(session, NOUNS[table], ids, "", Change((), cycle.initial, actor, reason))

@@ -6,7 +6,7 @@ heartbeats, the pump and settling workers to each other. Deletions name what the
 
 from __future__ import annotations
 
-from backend.store.tables.base import Base
+from backend.store.tables.base import Base, core
 from backend.store.tables.feeds import Article, Feed
 from backend.store.tables.message_tasks import MessageTask, MessageTaskFeed
 from backend.store.tables.nodes import Node, NodeCredential
@@ -37,4 +37,5 @@ __all__ = [
     "Run",
     "User",
     "WorkItem",
+    "core",
 ]
