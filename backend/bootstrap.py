@@ -17,7 +17,7 @@ from redis import Redis
 from sqlalchemy import Engine
 
 import config
-from backend.dispatch.broker import connect
+from backend.dispatch.broker import ANSWER_SECONDS, RETRIES, connect
 from backend.dispatch.pump import Limits
 from backend.domain.errors import ConfigurationError
 from backend.store.cipher import Cipher
@@ -72,11 +72,13 @@ def build_engine(settings: Settings, *, pooled: bool) -> Engine:
     return create_engine_for(settings.database_url, pooled=pooled)
 
 
-def build_redis(settings: Settings) -> Redis:
+def build_redis(
+    settings: Settings, *, retries: int = RETRIES, answer_seconds: float = ANSWER_SECONDS
+) -> Redis:
     """The Redis client. Raises `ConfigurationError` when there is no address."""
     if not settings.redis_url:
         raise ConfigurationError("no_redis")
-    return connect(settings.redis_url)
+    return connect(settings.redis_url, retries=retries, answer_seconds=answer_seconds)
 
 
 def build_cipher(settings: Settings) -> Cipher:

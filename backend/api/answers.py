@@ -26,6 +26,13 @@ class Reply(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Bare(Generic[T]):
+    """An answer without the envelope, where another protocol says what it looks like."""
+
+    data: T
+
+
 def success(data: object = None, *, code: int = 0) -> Response:
     """A success; `code` is 0, or 200 where the seeds show that. `data`: models, lists of them, or a `Reply`."""
     reply = data if isinstance(data, Reply) else Reply(data)

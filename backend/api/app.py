@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from importlib.metadata import entry_points
+from ipaddress import ip_network
 
 from redis import Redis
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,6 +12,7 @@ from werkzeug.routing import BaseConverter
 
 from backend import bootstrap
 from backend.api.access import guard
+from backend.api.access_keys import access_keys
 from backend.api.articles import articles
 from backend.api.cascade import cascade
 from backend.api.context import NAME, Parts
@@ -21,9 +23,11 @@ from backend.api.feeds import feeds
 from backend.api.health import health
 from backend.api.home import home
 from backend.api.login import login
+from backend.api.login_guard import LoginGuard
 from backend.api.message_tasks import message_tasks
 from backend.api.tokens import Tokens
 from backend.api.tracing import log_request_ids, trace
+from backend.api.users import users
 from backend.store.migrate import require_current
 from config import Settings
 
@@ -36,11 +40,13 @@ PAGES = (
     home,
 )
 ROUTES = (
+    access_keys,
     articles,
     feeds,
     health,
     login,
     message_tasks,
+    users,
 )
 # Each stands under the seeds' prefix and under the one of deployed WeRSS children.
 CASCADE_ROUTES = (cascade,)
@@ -102,7 +108,15 @@ def _build(settings: Settings) -> Parts:
         # Names only: the sources themselves belong to the workers.
         feed_kinds=frozenset(entry.name for entry in entry_points(group=bootstrap.SOURCES)),
         limits=bootstrap.build_limits(settings),
+        login_guard=_login_guard(settings),
+        trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),
     )
+
+
+def _login_guard(settings: Settings) -> LoginGuard:
+    # Somebody waits for the login: better a count of one's own at once than a shared one after many retries.
+    redis = bootstrap.build_redis(settings, retries=0, answer_seconds=1.0) if settings.redis_url else None
+    return LoginGuard(redis, settings.login_lock_seconds)
 
 
 def _redis(settings: Settings) -> Redis | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, cast
 
 from flask import current_app, g, has_request_context, request
 from redis import Redis
 from sqlalchemy import Engine
 
+from backend.api.login_guard import LoginGuard
 from backend.api.tokens import Tokens
 from backend.dispatch.pump import Limits
-from backend.domain.errors import Unauthenticated
+from backend.domain.clients import Network, client_address
+from backend.domain.errors import Forbidden, Unauthenticated
 from backend.store.cipher import Cipher
 from backend.store.credentials import NodeIdentity
 from backend.store.users import UserView
@@ -30,6 +33,17 @@ class Parts:
     tokens: Tokens
     feed_kinds: frozenset[str]
     limits: Limits
+    login_guard: LoginGuard
+    trusted_proxies: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """With what a person asks: a login, or an access key. `expires_at` is its end, if it has one."""
+
+    expires_at: datetime | None
+    login_id: str | None = None
+    key_id: str | None = None
 
 
 def parts() -> Parts:
@@ -43,6 +57,28 @@ def asker() -> UserView:
     if user is None:
         raise Unauthenticated
     return user
+
+
+def credential() -> Credential:
+    """With what the person asks. Raises `Unauthenticated` on a route that people don't log in for."""
+    found: Credential | None = g.get("credential")
+    if found is None:
+        raise Unauthenticated
+    return found
+
+
+def own_login() -> str:
+    """The id of the login that is used. Raises `Forbidden` for an access key."""
+    login_id = credential().login_id
+    if login_id is None:
+        raise Forbidden("login_needed")
+    return login_id
+
+
+def caller_address() -> str:
+    """Where the request comes from, as far as the peer and trusted proxies can be believed."""
+    forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
+    return client_address(request.remote_addr or "", forwarded, parts().trusted_proxies)
 
 
 def asking_node() -> NodeIdentity:

@@ -17,9 +17,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
 from backend.api.access import Access, Declaration, declaration_of
-from backend.api.answers import Reply
-from backend.api.inputs import body_is_required
-from backend.api.schemas.common import Envelope, ErrorEnvelope
+from backend.api.answers import Bare, Reply
+from backend.api.inputs import FORMS, body_is_required
+from backend.api.schemas.common import Envelope, ErrorEnvelope, FormRequest
 
 Json = dict[str, Any]
 
@@ -44,13 +44,17 @@ ERRORS = {
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The types of a route's function; `answer` is what the envelope's data holds, `enveloped` whether there is one."""
+    """The types of a route's function; `answer` is what the envelope's data holds, `enveloped` whether there is one.
+
+    `bare`: the model of an answer without the envelope.
+    """
 
     path: type[BaseModel] | None
     query: type[BaseModel] | None
     body: type[BaseModel] | None
     answer: Any
     enveloped: bool
+    bare: type[BaseModel] | None = None
 
 
 class Schemas(Json):
@@ -76,6 +80,9 @@ def signature_of(func: Callable[..., Any]) -> Signature:
     unknown = hints.keys() - {"path", "query", "body", "return"}
     if unknown or "return" not in hints:
         raise TypeError(f"{func.__qualname__}: a route takes path, query and body and says what it returns")
+    if get_origin(hints["return"]) is Bare:
+        (bare,) = get_args(hints["return"])
+        return Signature(hints.get("path"), hints.get("query"), hints.get("body"), None, False, bare)
     answers = list(_answers(hints["return"]))
     union = Union[tuple(answers)] if answers else None  # noqa: UP007 - made of a list
     return Signature(hints.get("path"), hints.get("query"), hints.get("body"), union, bool(answers))
@@ -134,7 +141,8 @@ def _parameters(model: type[BaseModel] | None, place: str, schemas: Schemas) -> 
 def _body(model: type[BaseModel] | None, media: tuple[str, ...], schemas: Schemas) -> Any:
     content: Json = {one: {"schema": {"type": "string"}} for one in media}
     if model:
-        content[JSON] = {"schema": schemas.reference(model, "validation")}
+        for one in (JSON, *FORMS) if issubclass(model, FormRequest) else (JSON,):
+            content[one] = {"schema": schemas.reference(model, "validation")}
     return {"content": content, "required": model is None or body_is_required(model)}
 
 
@@ -154,6 +162,8 @@ def _success(declared: Declaration, signature: Signature, schemas: Schemas) -> J
     if signature.enveloped:
         model: type[BaseModel] = Envelope[signature.answer]  # type: ignore[name-defined]
         content[JSON] = {"schema": schemas.reference(model, "serialization")}
+    if signature.bare:
+        content[JSON] = {"schema": schemas.reference(signature.bare, "serialization")}
     return content
 
 

@@ -13,7 +13,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from backend.api.answers import failure
 from backend.api.context import language
 from backend.api.schemas.common import TAGS
-from backend.domain.errors import CascadeError, Conflict, InvalidInput, Unauthenticated, Unavailable
+from backend.domain.errors import (
+    CascadeError,
+    Conflict,
+    InvalidInput,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
 from backend.domain.messages import render
 
 log = logging.getLogger(__name__)
@@ -65,6 +72,8 @@ def _known(error: CascadeError) -> Response:
     answer = failure(error.status, error.sentence(language()), data)
     if isinstance(error, Unavailable):
         answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, TooManyRequests):
+        answer.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
         answer.headers["WWW-Authenticate"] = "Bearer, AK-SK"
     return answer

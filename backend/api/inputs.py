@@ -6,8 +6,12 @@ from typing import TypeVar
 
 from flask import request
 from pydantic import BaseModel
+from werkzeug.datastructures import MultiDict
 
+from backend.api.schemas.common import FormRequest
 from backend.domain.errors import CascadeError
+
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -20,18 +24,25 @@ class UnreadableBody(CascadeError):
 
 
 def read_body(model: type[Model], *, any_content_type: bool = False) -> Model:
-    """The JSON body as a model. Raises `UnreadableBody`, and pydantic's errors."""
+    """The JSON body, or for a `FormRequest` the form, as a model. Raises `UnreadableBody`, and pydantic's errors."""
+    if issubclass(model, FormRequest) and request.mimetype in FORMS:
+        return model.model_validate(_last_values(request.form))
     content = request.get_data()
     if not content and not body_is_required(model):
         return model.model_validate({})
     if not any_content_type and not request.is_json:
-        raise UnreadableBody(expected="application/json")
+        also = FORMS if issubclass(model, FormRequest) else ()
+        raise UnreadableBody(expected=", ".join(("application/json", *also)))
     return model.model_validate_json(content)
 
 
 def read_query(model: type[Model]) -> Model:
     """The query as a model; of a repeated name the last value counts."""
-    return model.model_validate({name: values[-1] for name, values in request.args.lists()})
+    return model.model_validate(_last_values(request.args))
+
+
+def _last_values(values: MultiDict[str, str]) -> dict[str, str]:
+    return {name: several[-1] for name, several in values.lists()}
 
 
 def body_is_required(model: type[BaseModel]) -> bool:

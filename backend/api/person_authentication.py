@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
-from backend.api.context import parts
-from backend.domain.errors import Unauthenticated
-from backend.store import users
-from backend.store.session import read
+import logging
+
+from flask import g
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.api.context import Credential, parts
+from backend.domain.errors import Unauthenticated, Unavailable
+from backend.domain.people import parse_key_pair
+from backend.store import access_keys, logins
+from backend.store.session import read, transact
 from backend.store.users import UserView
 
 PERSON_KEY = "WK"
+
+log = logging.getLogger(__name__)
 
 
 def person_by_token(token: str) -> UserView:
     """Whose login it is. Raises `Unauthenticated`."""
     claims = parts().tokens.read(token)
-    user = read(parts().engine, lambda session: users.user_by_id(session, claims.user_id))
-    if user is None or not user.is_active or user.token_version != claims.token_version:
+    user = read(
+        parts().engine,
+        lambda session: logins.logged_in(session, claims.login_id, claims.user_id, claims.token_version),
+    )
+    if user is None:
         raise Unauthenticated("dead_token")
+    g.credential = Credential(claims.expires_at, login_id=claims.login_id)
     return user
 
 
-def person_by_access_key(_key: str, _secret: str) -> UserView:
-    """Whose access key it is. Raises `Unauthenticated`."""
-    raise Unauthenticated("dead_key")
+def person_by_access_key(key: str, secret: str) -> UserView:
+    """Whose access key it is, with the role that the key leaves it. Raises `Unauthenticated`."""
+    pair = parse_key_pair(f"{key}:{secret}")
+    holder = read(parts().engine, lambda session: access_keys.holder_of(session, pair)) if pair else None
+    if holder is None:
+        raise Unauthenticated("dead_key")
+    if not holder.use_is_noted:
+        _note_use(holder.key_id)
+    g.credential = Credential(holder.expires_at, key_id=holder.key_id)
+    return holder.user
+
+
+def _note_use(key_id: str) -> None:
+    # A note that can't be written now is written by a later request; this one must not suffer.
+    try:
+        transact(parts().engine, lambda session: access_keys.note_use(session, key_id), attempts=1)
+    except (Unavailable, SQLAlchemyError) as error:
+        log.info("the use of an access key was not noted: %s", type(error).__name__)

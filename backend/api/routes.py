@@ -6,14 +6,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Response
+from flask import Response, jsonify
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.utils import parse_and_store_tags, parse_method, parse_rule
 from pydantic import BaseModel
 
 from backend.api.access import ATTRIBUTE, declaration_of
-from backend.api.answers import success
+from backend.api.answers import Bare, plain, success
 from backend.api.describing import Signature, describe, signature_of
 from backend.api.inputs import read_body, read_query
 from backend.api.schemas.common import NoQuery
@@ -24,7 +24,7 @@ class Routes(APIBlueprint):
 
     A route's function takes what it needs of `path`, `query`, `body` (models; the names are fixed) and returns a
     model, a list of them, `Page[Model]`, `None`, or a `Reply` around one. Only an answer outside the envelope
-    is a `Response`. `any_content_type`: JSON is read whatever the body calls itself; `strict_query`: a query
+    is a `Bare` model or a `Response`. `any_content_type`: JSON is read whatever the body calls itself; `strict_query`: a query
     that nobody asked for is refused.
     """
 
@@ -62,7 +62,11 @@ class Routes(APIBlueprint):
         @wraps(func)
         def view(**path_values: str) -> Response:
             answer = func(**self._read(signature, path_values))
-            return answer if isinstance(answer, Response) else success(answer, code=declaration.code)
+            if isinstance(answer, Response):
+                return answer
+            if isinstance(answer, Bare):
+                return jsonify(plain(answer.data))
+            return success(answer, code=declaration.code)
 
         setattr(view, ATTRIBUTE, declaration)
         return view

@@ -12,6 +12,7 @@ from backend.domain.errors import Unauthenticated
 from backend.store.users import UserView
 
 ALGORITHM = "HS256"
+REQUIRED = ["sub", "login", "exp", "token_version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,9 @@ class Claims:
     """What a token says; the user's row decides whether it is still true."""
 
     user_id: str
+    login_id: str
     token_version: int
+    expires_at: datetime
 
 
 class Tokens:
@@ -29,15 +32,19 @@ class Tokens:
         self._keys = [_derive(key.strip()) for key in secret_key.split(",") if key.strip()]
         self.seconds = int(seconds)
 
-    def issue(self, user: UserView, now: datetime | None = None) -> str:
-        """A token of the user as it is now."""
-        issued = now or datetime.now(UTC)
+    def expiry(self, now: datetime | None = None) -> datetime:
+        """When a token expires that is handed out now."""
+        return (now or datetime.now(UTC)) + timedelta(seconds=self.seconds)
+
+    def issue(self, user: UserView, login_id: str, expires_at: datetime) -> str:
+        """A token of the user as it is now, for one login."""
         claims = {
             "sub": user.id,
+            "login": login_id,
             "role": user.role,
             "token_version": user.token_version,
-            "iat": issued,
-            "exp": issued + timedelta(seconds=self.seconds),
+            "iat": expires_at - timedelta(seconds=self.seconds),
+            "exp": expires_at,
         }
         return jwt.encode(claims, self._keys[0], algorithm=ALGORITHM)
 
@@ -45,9 +52,7 @@ class Tokens:
         """The token's claims. Raises `Unauthenticated` for one that is not ours, or has expired."""
         for key in self._keys:
             try:
-                claims = jwt.decode(
-                    token, key, algorithms=[ALGORITHM], options={"require": ["sub", "exp", "token_version"]}
-                )
+                claims = jwt.decode(token, key, algorithms=[ALGORITHM], options={"require": REQUIRED})
             except jwt.InvalidTokenError:
                 continue
             return _claims(claims)
@@ -55,10 +60,10 @@ class Tokens:
 
 
 def _claims(claims: dict[str, object]) -> Claims:
-    version = claims["token_version"]
-    if not isinstance(version, int):
+    version, login_id, expires = claims["token_version"], claims["login"], claims["exp"]
+    if not isinstance(version, int) or not isinstance(login_id, str) or not isinstance(expires, int | float):
         raise Unauthenticated("dead_token")
-    return Claims(str(claims["sub"]), version)
+    return Claims(str(claims["sub"]), login_id, version, datetime.fromtimestamp(expires, UTC))
 
 
 def _derive(key: str) -> bytes:

@@ -13,10 +13,11 @@ from redis.retry import Retry
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 5.0
+RETRIES = 3
 HEALTH_CHECK_SECONDS = 15
 
 
-def connect(url: str, *, retries: int = 3, answer_seconds: float = ANSWER_SECONDS) -> Redis:
+def connect(url: str, *, retries: int = RETRIES, answer_seconds: float = ANSWER_SECONDS) -> Redis:
     """A client for the URL. Nothing connects yet; `retries` are spent per command, with growing waits up to 2 s."""
     return Redis.from_url(
         url,

@@ -23,6 +23,7 @@ DECIDED_OPEN = {
     "health.healthz",
     "health.livez",
     "health.readyz",
+    "login.issue_token",
     "login.log_in",
 }
 

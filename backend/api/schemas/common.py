@@ -69,6 +69,10 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class FormRequest(Request):
+    """What people's programs send as JSON or as a form."""
+
+
 class ChildRequest(BaseModel):
     """What children send: they are of any age, so fields that we do not know are ignored."""
 

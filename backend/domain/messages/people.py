@@ -23,4 +23,24 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "A key may not do more than its user, whose role is {role}.",
         "密钥的权限不能高于其用户（角色为 {role}）。",
     ),
+    "bad_old_password": (
+        "The present password is wrong.",
+        "当前密码错误。",
+    ),
+    "old_password_needed": (
+        "To change your own password, send the present one as old_password.",
+        "修改自己的密码时，请在 old_password 中提供当前密码。",
+    ),
+    "own_password_only": (
+        "Your role {role} may change your own password and nothing else here; ask an admin.",
+        "您的角色 {role} 在此只能修改自己的密码；其他修改请联系管理员。",
+    ),
+    "login_needed": (
+        "An access key may not do this; log in with a password.",
+        "访问密钥无权执行此操作；请用密码登录。",
+    ),
+    "expiry_past": (
+        "The time must be in the future.",
+        "该时间必须在将来。",
+    ),
 }

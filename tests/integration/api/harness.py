@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from werkzeug.test import TestResponse
 import config
 from backend.api.app import create_app
 from backend.api.context import NAME, Parts
+from backend.api.tokens import Tokens
 from backend.domain.identifiers import new_id
 from backend.domain.orders import ArticleDraft
-from backend.store import users
+from backend.store import logins, users
 from backend.store.collecting import Collected, store_articles
 from backend.store.passwords import hash_password
-from backend.store.session import transact
+from backend.store.session import read, transact
 
 SECRET_KEY = "a key for tests only"
 PASSWORD = "correct horse battery"
@@ -60,6 +62,7 @@ class Api:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+        self.parts.login_guard.close()
         if self.parts.redis is not None:
             self.parts.redis.close()
 
@@ -86,6 +89,13 @@ class Api:
         """A fresh token."""
         answer = self.client().post("/api/v1/auth/login", json={"username": name, "password": PASSWORD})
         return str(data(answer)["access_token"])
+
+    def issue(self, name: str, tokens: Tokens, ends: datetime) -> str:
+        """A token of a login of the user, signed by `tokens`, that ends when it should."""
+        known = read(self.engine, lambda session: users.named_user(session, name))
+        login_id = new_id()
+        transact(self.engine, lambda session: logins.start_login(session, login_id, known.id, ends))
+        return tokens.issue(known, login_id, ends)
 
     def as_role(self, role: str, **headers: str) -> FlaskClient:
         """A client of a new user with that role."""

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from backend.api.tokens import Tokens
 from backend.store import users
 from backend.store.passwords import hash_password
-from backend.store.session import read, transact
+from backend.store.session import transact
 from backend.store.tables import User
 from tests.integration.api.harness import PASSWORD, SECRET_KEY, Api, data, field_errors
 
@@ -63,9 +63,10 @@ def test_a_new_password_kills_older_tokens_at_once(api: Api) -> None:
 
 def test_an_expired_token_is_dead(api: Api) -> None:
     api.add_user("ana", "admin")
-    known = read(api.engine, lambda session: users.find_user(session, "ana"))
-    assert known is not None
-    token = Tokens(SECRET_KEY, 60).issue(known.user, datetime.now(UTC) - timedelta(seconds=61))
+    now = datetime.now(UTC)
+    alive = api.issue("ana", Tokens(SECRET_KEY, 60), now + timedelta(seconds=60))
+    assert api.client(alive).get("/api/v1/feeds").status_code == 200
+    token = api.issue("ana", Tokens(SECRET_KEY, 60), now - timedelta(seconds=1))
     assert data(api.client(token).get("/api/v1/feeds"), 401) == {"error": "dead_token"}
 
 
@@ -79,9 +80,7 @@ def test_without_a_bearer_token_the_answer_says_how_to_log_in(api: Api, header: 
 
 def test_a_token_of_another_installation_is_dead(api: Api) -> None:
     api.add_user("ana", "admin")
-    known = read(api.engine, lambda session: users.find_user(session, "ana"))
-    assert known is not None
-    token = Tokens("somebody else's key", 600).issue(known.user)
+    token = api.issue("ana", Tokens("somebody else's key", 600), datetime.now(UTC) + timedelta(seconds=60))
     assert data(api.client(token).get("/api/v1/feeds"), 401) == {"error": "dead_token"}
 
 
