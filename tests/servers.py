@@ -146,6 +146,7 @@ class MariaDb(Server):
             find_program("mariadbd"),
             "--no-defaults",
             f"--datadir={self.folder / 'data'}",
+            f"--tmpdir={self.folder}",
             f"--socket={self.folder / 'socket'}",
             f"--pid-file={self.folder / 'pid'}",
             f"--init-file={self.folder / 'init.sql'}",
@@ -171,8 +172,13 @@ class MariaDb(Server):
         grant = "GRANT ALL ON *.* TO 'cascade'@'%' WITH GRANT OPTION;\n"
         (self.folder / "init.sql").write_text(user + grant)
         command = [find_program("mariadb-install-db"), "--no-defaults", *as_root(), "--skip-test-db"]
+        # Its temporary tables are named by process ids, which repeat where containers share a /tmp.
         done = subprocess.run(
-            [*command, f"--datadir={self.folder / 'data'}"], capture_output=True, text=True, check=False
+            [*command, f"--datadir={self.folder / 'data'}"],
+            env=os.environ | {"TMPDIR": str(self.folder)},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise ServerError(f"mariadb-install-db failed:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
