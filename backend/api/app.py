@@ -25,6 +25,7 @@ from backend.api.home import home
 from backend.api.login import login
 from backend.api.login_guard import LoginGuard
 from backend.api.message_tasks import message_tasks
+from backend.api.nodes import nodes
 from backend.api.tokens import Tokens
 from backend.api.tracing import log_request_ids, trace
 from backend.api.users import users
@@ -49,7 +50,10 @@ ROUTES = (
     users,
 )
 # Each stands under the seeds' prefix and under the one of deployed WeRSS children.
-CASCADE_ROUTES = (cascade,)
+CASCADE_ROUTES = (
+    cascade,
+    nodes,
+)
 PREFIXES = {"": "/api/v1/cascade", "wx_": "/api/v1/wx/cascade"}
 
 

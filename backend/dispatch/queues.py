@@ -100,6 +100,14 @@ def length(redis: Redis, name: str) -> int:
     return int(redis.llen(queue(redis, name).key))
 
 
+def lengths(redis: Redis, names: Sequence[str]) -> dict[str, int]:
+    """How many jobs wait in each of the queues, asked for at once."""
+    pipeline = redis.pipeline(transaction=False)
+    for name in names:
+        pipeline.llen(queue(redis, name).key)
+    return dict(zip(names, (int(count) for count in pipeline.execute()), strict=True)) if names else {}
+
+
 def withdraw(redis: Redis, name: str, allocation_id: str, attempt: int) -> None:
     """Take an attempt's wake-up out of the queue, because its work was begun without it."""
     key = job_id(allocation_id, attempt)

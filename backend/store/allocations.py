@@ -175,6 +175,16 @@ def _standing(lease: Lease, row: Any) -> Standing:
     return Standing.CANCELLED if row.cancel_requested else Standing.HELD
 
 
+def pending_by_node(session: Session, node_ids: Sequence[str]) -> dict[str, int]:
+    """How many allocations wait for each of the nodes; those with none are left out."""
+    query = (
+        select(Allocation.node_id, func.count())
+        .where(Allocation.node_id.in_(node_ids), Allocation.state == "pending")
+        .group_by(Allocation.node_id)
+    )
+    return {row[0]: int(row[1]) for row in session.execute(query)}
+
+
 @dataclass(frozen=True, slots=True)
 class AllocationView:
     """An allocation as the API lists it."""

@@ -10,11 +10,13 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from backend.domain.errors import Conflict
+from backend.domain.errors import Conflict, NotFound
 from backend.domain.identifiers import new_id, slug_for
 from backend.domain.node_settings import DEFAULT_CAPACITY, NodeSettings, check_settings
 from backend.domain.nodes import NodeFacts, availability, collected_kinds
 from backend.domain.planner import NodeLoad
+from backend.domain.why import Why
+from backend.store import credentials
 from backend.store.columns import now
 from backend.store.tables import Delivery, Node, WorkItem
 
@@ -24,24 +26,38 @@ PARENT_CAPACITY = 40
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node as people see it. `status` is 1 while online; `reason` says why it is not available."""
+    """A node as people see it. `status` is 1 while online; `why` and `reason` say why it is not available.
+
+    `api_key` is the key of its current credentials, empty without any.
+    """
 
     id: str
     name: str
     slug: str
     node_type: int
     transport: str
+    third_party: bool
     description: str
+    api_url: str
+    callback_url: str
+    api_key: str
     status: int
     is_active: bool
     draining: bool
     available: bool
+    why: Why | None
     reason: str
     current_tasks: int
     max_capacity: int
+    feed_quota: dict[str, int]
+    sources: tuple[str, ...] | None
     last_heartbeat_at: datetime | None
+    last_sync_at: datetime | None
     workers_alive: int
+    version: str
     queue: str
+    created_at: datetime
+    updated_at: datetime
 
 
 def create_node(
@@ -86,6 +102,22 @@ def create_node(
     )
     session.add(node)
     session.flush()
+    return node
+
+
+def add_remote(session: Session, wanted: NodeSettings, node_id: str) -> Node:
+    """Make a node that reaches the parent over HTTP; raises like `create_node`."""
+    checked = check_settings(wanted)
+    node = create_node(
+        session,
+        name=checked.name or "",
+        transport="remote",
+        description=checked.description or "",
+        api_url=checked.api_url or "",
+        max_capacity=checked.max_capacity or DEFAULT_CAPACITY,
+        node_id=node_id,
+    )
+    node.feed_quota = dict(checked.feed_quota or {})
     return node
 
 
@@ -186,42 +218,52 @@ def sign_off(session: Session, node_id: str, instance: str) -> None:
     )
 
 
-def facts(session: Session) -> list[NodeFacts]:
-    """What availability is decided from, for every node, by the database's clock."""
-    in_flight = items_in_flight(session)
+def facts(session: Session, node_id: str | None = None) -> list[NodeFacts]:
+    """What availability is decided from, for every node or one, by the database's clock."""
+    return [known for _, known in _known(session, node_id)]
+
+
+def _known(session: Session, node_id: str | None = None) -> list[tuple[Node, NodeFacts]]:
+    in_flight = items_in_flight(session, node_id)
     delivering = session.scalar(select(func.count()).where(Delivery.state == "assigned")) or 0
     current = session.scalar(select(now()))
-    rows = session.scalars(select(Node).order_by(Node.node_type, Node.name)).all()
+    query = select(Node).order_by(Node.node_type, Node.name)
+    rows = session.scalars(query if node_id is None else query.where(Node.id == node_id))
     return [
-        NodeFacts(
-            id=row.id,
-            name=row.name,
-            slug=row.slug,
-            node_type=row.node_type,
-            transport=row.transport,
-            is_active=row.is_active,
-            draining=row.draining,
-            kinds=tuple(row.kinds),
-            in_flight=delivering if row.node_type == 0 else in_flight.get(row.id, 0),
-            max_capacity=row.max_capacity,
-            workers_alive=row.workers_alive,
-            silent_seconds=(current - row.presence_at).total_seconds()
-            if current and row.presence_at
-            else None,
-            quota={feed: int(weight) for feed, weight in row.feed_quota.items()},
-            instance=row.instance,
-            sources=None if row.sources is None else tuple(row.sources),
-        )
+        (row, _facts(row, delivering if row.node_type == 0 else in_flight.get(row.id, 0), current))
         for row in rows
     ]
 
 
-def items_in_flight(session: Session) -> dict[str, int]:
-    """By node, how many items of assigned, unsettled work it has."""
+def _facts(row: Node, in_flight: int, current: datetime | None) -> NodeFacts:
+    silent = (current - row.presence_at).total_seconds() if current and row.presence_at else None
+    return NodeFacts(
+        id=row.id,
+        name=row.name,
+        slug=row.slug,
+        node_type=row.node_type,
+        transport=row.transport,
+        is_active=row.is_active,
+        draining=row.draining,
+        kinds=tuple(row.kinds),
+        in_flight=in_flight,
+        max_capacity=row.max_capacity,
+        workers_alive=row.workers_alive,
+        silent_seconds=silent,
+        quota={feed: int(weight) for feed, weight in row.feed_quota.items()},
+        instance=row.instance,
+        sources=None if row.sources is None else tuple(row.sources),
+    )
+
+
+def items_in_flight(session: Session, node_id: str | None = None) -> dict[str, int]:
+    """By node, or of one, how many items of assigned, unsettled work it has."""
     query = (
         select(WorkItem.node_id, func.count()).where(WorkItem.state == "assigned").group_by(WorkItem.node_id)
     )
-    return {node_id: count for node_id, count in session.execute(query) if node_id}
+    if node_id is not None:
+        query = query.where(WorkItem.node_id == node_id)
+    return {one: count for one, count in session.execute(query) if one}
 
 
 def loads(nodes: Sequence[NodeFacts], kind: str) -> list[NodeLoad]:
@@ -235,11 +277,19 @@ def loads(nodes: Sequence[NodeFacts], kind: str) -> list[NodeLoad]:
 
 def list_nodes(session: Session) -> list[NodeView]:
     """Every node as people see it: the parent first, then by name."""
-    rows = {row.id: row for row in session.scalars(select(Node))}
-    return [_view(rows[one.id], one) for one in facts(session)]
+    keys = credentials.current_keys(session)
+    return [_view(row, known, keys.get(row.id, "")) for row, known in _known(session)]
 
 
-def _view(row: Node, known: NodeFacts) -> NodeView:
+def get_node(session: Session, node_id: str) -> NodeView:
+    """One node as people see it. Raises `NotFound`."""
+    keys = credentials.current_keys(session, node_id)
+    for row, known in _known(session, node_id):
+        return _view(row, known, keys.get(node_id, ""))
+    raise NotFound(noun="node", id=node_id)
+
+
+def _view(row: Node, known: NodeFacts, api_key: str) -> NodeView:
     verdict = availability(known)
     return NodeView(
         id=row.id,
@@ -247,15 +297,26 @@ def _view(row: Node, known: NodeFacts) -> NodeView:
         slug=row.slug,
         node_type=row.node_type,
         transport=row.transport,
+        third_party=known.third_party,
         description=row.description,
+        api_url=row.api_url,
+        callback_url=row.callback_url,
+        api_key=api_key,
         status=int(verdict.online),
         is_active=row.is_active,
         draining=row.draining,
         available=verdict.available,
+        why=verdict.why,
         reason=verdict.reason,
         current_tasks=known.in_flight,
         max_capacity=row.max_capacity,
+        feed_quota=dict(known.quota),
+        sources=known.sources,
         last_heartbeat_at=row.presence_at,
+        last_sync_at=row.synced_at,
         workers_alive=row.workers_alive,
+        version=row.version,
         queue="default" if row.node_type == 0 else f"node:{row.slug}",
+        created_at=row.created_at,
+        updated_at=row.updated_at or row.created_at,
     )

@@ -239,7 +239,7 @@ def pending_for(session: Session, seconds: float, node_ids: Sequence[str]) -> li
     return [Pending(*row) for row in session.execute(query)]
 
 
-def replan(session: Session, node_id: str) -> int:
+def replan(session: Session, node_id: str, actor: str = SWEEPER, why: str = "its node is gone") -> int:
     """Give pending update work of a node that is gone back to the planner; how many allocations ended."""
     ids = session.scalars(
         select(Allocation.id)
@@ -249,7 +249,7 @@ def replan(session: Session, node_id: str) -> int:
     ).all()
     ended = 0
     for one in ids:
-        change = Change(("pending",), "cancelled", SWEEPER, "replanned: its node is gone")
+        change = Change(("pending",), "cancelled", actor, f"replanned: {why}")
         if transitions.move(session, Allocation, [one], change, ended_at=now(), updated_at=now()):
             ended += 1
             items = session.scalars(
@@ -257,6 +257,6 @@ def replan(session: Session, node_id: str) -> int:
                 .where(WorkItem.allocation_id == one, WorkItem.state == "assigned")
                 .order_by(WorkItem.id)
             ).all()
-            back = Change(("assigned",), "waiting", SWEEPER, "its node is gone")
+            back = Change(("assigned",), "waiting", actor, why)
             transitions.move(session, WorkItem, items, back, node_id=None, allocation_id=None)
     return ended

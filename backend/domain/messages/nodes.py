@@ -47,4 +47,25 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The quota of {feed} is {weight}; use a whole number from 1 to {limit}, the larger one wins.",
         "{feed} 的配额为 {weight}；请使用 1 到 {limit} 的整数，数值大者优先。",
     ),
+    "one_parent": (
+        "There is one parent node, and it is made by itself; node_type 1 makes a child.",
+        "父节点只有一个，由系统自动创建；创建子节点请使用 node_type 1。",
+    ),
+    "parent_stays": (
+        "The parent's own node can't be deleted or switched off: it delivers what was collected.",
+        "父节点自身不能删除或停用：推送由它负责。",
+    ),
+    "node_busy": (
+        "Work is running on {name} ({count} allocations); wait until it has ended (draining helps), or force it: the work then goes to other nodes.",
+        "{name} 上有任务正在执行（{count} 个分配）；请等待其结束（可先设为排空），或强制删除：任务会转交其他节点。",
+    ),
+    "node_runs": (
+        "The node {name} is running on this installation; stop its process first, or force it.",
+        "节点 {name} 正在本系统上运行；请先停止其进程，或强制删除。",
+    ),
+    "node_made": ("The node is made.", "节点创建成功"),
+    "credentials_made": (
+        "The credentials are made; the secret is shown this once.",
+        "凭证生成成功",
+    ),
 }
