@@ -37,7 +37,7 @@ class Declaration:
 
     `code`: the envelope's code on success. `errors`: HTTP statuses that it answers beside the ones that follow
     from its access and inputs. `media`: content types of an answer that is not in the envelope, `reads`: of a
-    body that is no JSON.
+    body that is no JSON. `creates`: it takes an `Idempotency-Key`.
     """
 
     access: Access
@@ -45,6 +45,7 @@ class Declaration:
     errors: frozenset[int] = frozenset()
     media: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    creates: bool = False
 
 
 def declare(
@@ -54,11 +55,16 @@ def declare(
     errors: tuple[int | HTTPStatus, ...] = (),
     media: tuple[str, ...] = (),
     reads: tuple[str, ...] = (),
+    creates: bool = False,
 ) -> Callable[[View], View]:
     """Declare who may use a route and how it answers; the route's own decorator stands above."""
 
+    if creates and access is Access.OPEN:
+        raise ValueError("an Idempotency-Key belongs to whoever sends it: an open route can't take one")
+    declaration = Declaration(access, code, frozenset(map(int, errors)), media, reads, creates)
+
     def mark(view: View) -> View:
-        setattr(view, ATTRIBUTE, Declaration(access, code, frozenset(map(int, errors)), media, reads))
+        setattr(view, ATTRIBUTE, declaration)
         return view
 
     return mark

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, cast
 
@@ -47,8 +47,10 @@ class Credential:
 
 
 def parts() -> Parts:
-    """The parts of the application that answers this request."""
-    return cast("Parts", current_app.extensions[NAME])
+    """The parts of the application that answers this request; idempotency marks what this request commits."""
+    built = cast("Parts", current_app.extensions[NAME])
+    engine: Engine | None = g.get("engine")
+    return built if engine is None else replace(built, engine=engine)
 
 
 def asker() -> UserView:

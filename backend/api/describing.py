@@ -18,6 +18,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from backend.api.access import Access, Declaration, declaration_of
 from backend.api.answers import Bare, Reply
+from backend.api.idempotency import HEADER, REPLAYED, USABLE_KEY
 from backend.api.inputs import FORMS, body_is_required
 from backend.api.schemas.common import Envelope, ErrorEnvelope, FormRequest
 
@@ -39,6 +40,18 @@ ERRORS = {
     422: "Fields can't be used; `data.errors` says why.",
     429: "Too many; `Retry-After` says when to try again.",
     503: "A part is away; `Retry-After` says when to try again.",
+}
+IDEMPOTENCY_KEY: Any = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Drawn by the caller for each thing to create: the same request again is answered the same for a day.",
+    "schema": {"type": "string", "pattern": USABLE_KEY.pattern},
+    "example": "0199a3c4-7d5e-7c1b-9d8e-2f4a6b8c0d1e",
+}
+REPLAYED_HEADER = {
+    "description": "`true` when this is the answer of the first time.",
+    "schema": {"type": "string", "enum": ["true"]},
 }
 
 
@@ -97,10 +110,13 @@ def describe(
     operation = Operation(summary=summary, security=_security(declared.access))
     if description.strip():
         operation.description = description.strip()
-    if parameters := [
+    parameters = [
         *_parameters(signature.path, "path", schemas),
         *_parameters(signature.query, "query", schemas),
-    ]:
+    ]
+    if declared.creates:
+        parameters.append(IDEMPOTENCY_KEY)
+    if parameters:
         operation.parameters = parameters
     if signature.body or declared.reads:
         operation.requestBody = _body(signature.body, declared.reads, schemas)
@@ -149,7 +165,10 @@ def _body(model: type[BaseModel] | None, media: tuple[str, ...], schemas: Schema
 def _responses(
     method: str, declared: Declaration, signature: Signature, schemas: Schemas, *, any_content_type: bool
 ) -> Any:
-    answers: Json = {"200": {"description": "Done.", "content": _success(declared, signature, schemas)}}
+    done: Json = {"description": "Done.", "content": _success(declared, signature, schemas)}
+    if declared.creates:
+        done["headers"] = {REPLAYED: REPLAYED_HEADER}
+    answers: Json = {"200": done}
     refusal = {JSON: {"schema": schemas.reference(ErrorEnvelope, "serialization")}}
     for status in sorted(_statuses(method, declared, signature, any_content_type=any_content_type)):
         description = ERRORS.get(status, HTTPStatus(status).phrase)
@@ -175,6 +194,8 @@ def _statuses(
         found |= {401, 403}
     if signature.path:
         found.add(404)
+    if declared.creates:
+        found.add(409)
     if method in {"POST", "PUT", "PATCH"}:
         found.add(413)
     if signature.body:

@@ -70,13 +70,19 @@ def _known(error: CascadeError) -> Response:
     if error.status >= 500 and not isinstance(error, Unavailable):
         log.error("%s %s failed: %s", request.method, request.path, error, exc_info=error)
     answer = failure(error.status, error.sentence(language()), data)
-    if isinstance(error, Unavailable):
-        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if isinstance(error, TooManyRequests):
-        answer.headers["Retry-After"] = str(error.retry_after)
+    if seconds := _retry_after(error):
+        answer.headers["Retry-After"] = str(seconds)
     if isinstance(error, Unauthenticated):
         answer.headers["WWW-Authenticate"] = "Bearer, AK-SK"
     return answer
+
+
+def _retry_after(error: CascadeError) -> int:
+    if isinstance(error, TooManyRequests):
+        return error.retry_after
+    if isinstance(error, Unavailable):
+        return RETRY_AFTER_SECONDS
+    return 1 if error.code == "request_in_hand" else 0
 
 
 def _invalid(error: ValidationError) -> Response:

@@ -39,7 +39,7 @@ DELETE_CHUNK = 500
 
 
 @feeds.post("")
-@declare(Access.OPERATOR, errors=(409,))
+@declare(Access.OPERATOR, errors=(409,), creates=True)
 def add_feed(body: FeedRequest) -> FeedAnswer:
     """Add a feed."""
     draft = draft_feed(body.url, kind=body.kind, name=body.name, known_kinds=parts().feed_kinds)

@@ -26,7 +26,7 @@ message_tasks = Routes(
 
 
 @message_tasks.post("")
-@declare(Access.OPERATOR)
+@declare(Access.OPERATOR, creates=True)
 def add_task(body: TaskRequest) -> TaskAnswer:
     """Add a message task."""
     checked = check_task(TaskContent(**_fields(body)))

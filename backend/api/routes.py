@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from backend.api.access import ATTRIBUTE, declaration_of
 from backend.api.answers import Bare, plain, success
 from backend.api.describing import Signature, describe, signature_of
+from backend.api.idempotency import once
 from backend.api.inputs import read_body, read_query
 from backend.api.schemas.common import NoQuery
 
@@ -61,12 +62,12 @@ class Routes(APIBlueprint):
 
         @wraps(func)
         def view(**path_values: str) -> Response:
-            answer = func(**self._read(signature, path_values))
-            if isinstance(answer, Response):
-                return answer
-            if isinstance(answer, Bare):
-                return jsonify(plain(answer.data))
-            return success(answer, code=declaration.code)
+            inputs = self._read(signature, path_values)
+
+            def work() -> Response:
+                return _response(func(**inputs), declaration.code)
+
+            return once(work) if declaration.creates else work()
 
         setattr(view, ATTRIBUTE, declaration)
         return view
@@ -82,3 +83,11 @@ class Routes(APIBlueprint):
         if signature.body:
             inputs["body"] = read_body(signature.body, any_content_type=self.any_content_type)
         return inputs
+
+
+def _response(answer: object, code: int) -> Response:
+    if isinstance(answer, Response):
+        return answer
+    if isinstance(answer, Bare):
+        return jsonify(plain(answer.data))
+    return success(answer, code=code)

@@ -37,6 +37,7 @@ TIMER_SECONDS = 1.0
 PULSE_SECONDS = 5.0
 REPAIR_SECONDS = 5.0
 LOST_SECONDS = 15.0
+FORGET_SECONDS = 300.0
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ class Beat:
     pulse: Timer = field(default_factory=lambda: Timer(PULSE_SECONDS))
     repair: Timer = field(default_factory=lambda: Timer(REPAIR_SECONDS))
     lost: Timer = field(default_factory=lambda: Timer(LOST_SECONDS))
+    forget: Timer = field(default_factory=lambda: Timer(FORGET_SECONDS))
     away: set[str] = field(default_factory=set)
 
     def tick(self) -> None:
@@ -91,6 +93,8 @@ class Beat:
         yield lambda: pump(self.engine, self.redis, self.limits)
         # Here and not among the repairs: people wait for the end of a run.
         yield lambda: repairs.close_runs(self.engine)
+        if self.forget.due():
+            yield lambda: repairs.forget_requests(self.engine)
         if self.lost.due():
             yield self._find_lost
 

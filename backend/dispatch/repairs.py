@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from backend.dispatch import queues
 from backend.dispatch.dispatching import expand
 from backend.domain.nodes import NodeFacts, availability, is_gone
-from backend.store import nodes, recovery, runs, transitions
+from backend.store import nodes, recovery, requests, runs, transitions
 from backend.store.session import read, transact
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOST_AFTER_SECONDS = 30.0
+FORGET_BATCH = 500
 
 
 def recover_expired(engine: Engine, delivery_attempts: int) -> int:
@@ -76,6 +77,14 @@ def replan_gone(engine: Engine) -> int:
 
 def _replan(engine: Engine, node_id: str) -> int:
     return transact(engine, lambda session: recovery.replan(session, node_id))
+
+
+def forget_requests(engine: Engine) -> int:
+    """Forget idempotent requests that are a day old, in short transactions; returns how many."""
+    forgotten = 0
+    while found := transact(engine, lambda session: requests.forget_old(session, FORGET_BATCH)):
+        forgotten += found
+    return forgotten
 
 
 @dataclass(slots=True)

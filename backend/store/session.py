@@ -216,6 +216,7 @@ def transact(
     """Run `work` in one short transaction; retried whole, on a fresh connection, when the error is transient.
 
     `work` must give the same result when it runs twice, because a commit whose answer was lost is repeated.
+    An engine with the execution option `before_commit` has it called with the session, in the same transaction.
     Raises `Unavailable` when the attempts are spent.
     """
     for attempt in range(1, attempts + 1):
@@ -234,6 +235,9 @@ def _once(engine: Engine, work: Callable[[Session], T]) -> T:
     with Session(engine, expire_on_commit=False) as session:
         try:
             result = work(session)
+            before_commit = engine.get_execution_options().get("before_commit")
+            if before_commit is not None:
+                before_commit(session)
             session.commit()
         except DBAPIError:
             # The connection may be half dead or hold a broken transaction: the next attempt gets another.
@@ -244,4 +248,4 @@ def _once(engine: Engine, work: Callable[[Session], T]) -> T:
 
 def read(engine: Engine, work: Callable[[Session], T], *, attempts: int = ATTEMPTS) -> T:
     """Run `work`, which only reads, in one short transaction. Raises `Unavailable` like `transact`."""
-    return transact(engine.execution_options(reading=True), work, attempts=attempts)
+    return transact(engine.execution_options(reading=True, before_commit=None), work, attempts=attempts)

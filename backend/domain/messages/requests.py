@@ -46,6 +46,22 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "bad_json": ("The body is not JSON: {detail}", "请求体不是合法的 JSON：{detail}"),
     "bad_request": ("The request can't be understood: {detail}", "无法理解该请求：{detail}"),
+    "bad_idempotency_key": (
+        "must be 1 to {limit} visible ASCII characters without spaces",
+        "必须是 1 到 {limit} 个可见的 ASCII 字符，不含空格",
+    ),
+    "idempotency_key_reused": (
+        "This Idempotency-Key came with another request before; draw a new key for each thing to create.",
+        "该 Idempotency-Key 已用于另一个请求；请为每个新建操作生成新的键。",
+    ),
+    "request_in_hand": (
+        "The same request is being worked on; ask again in a moment with the same Idempotency-Key.",
+        "相同的请求正在处理中；请稍后使用同一 Idempotency-Key 重试。",
+    ),
+    "answer_lost": (
+        "This request took effect, but its answer could not be kept; look at the list for what it made.",
+        "该请求已生效，但其应答未能保存；请在列表中查看结果。",
+    ),
     "not_ready": ("Not ready: {detail}", "尚未就绪：{detail}"),
     "field_missing": ("is required", "必填"),
     "field_unknown": ("is not known here; leave it out", "未知字段，请去掉"),

@@ -13,6 +13,7 @@ from backend.store.tables.nodes import Node, NodeCredential
 from backend.store.tables.operations import Beat, History, Lock, Pulse
 from backend.store.tables.people import AccessKey, Login, User
 from backend.store.tables.publishing import PublishAccount, PublishTask
+from backend.store.tables.requests import IdempotentRequest
 from backend.store.tables.work import Allocation, Delivery, DeliveryArticle, Run, WorkItem
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "DeliveryArticle",
     "Feed",
     "History",
+    "IdempotentRequest",
     "Lock",
     "Login",
     "MessageTask",
