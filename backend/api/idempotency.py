@@ -41,7 +41,7 @@ def once(work: Callable[[], Response]) -> Response:
     if standing.answer is not None:
         return _replay(standing.answer)
     if standing.answer_lost:
-        raise Conflict("answer_lost")
+        raise Conflict("first_answer_lost")
     if not standing.ours:
         raise Conflict("request_in_hand")
     return _do(work, reservation)
@@ -100,7 +100,7 @@ def _replay(sealed: str) -> Response:
         kept = json.loads(parts().cipher.decrypt(sealed))
     except ConfigurationError:
         # It was sealed with a secret key that is gone.
-        raise Conflict("answer_lost") from None
+        raise Conflict("first_answer_lost") from None
     answer = Response(kept["body"], kept["status"], kept["headers"])
     answer.headers[REPLAYED] = "true"
     return answer

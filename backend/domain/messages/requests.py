@@ -58,7 +58,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The same request is being worked on; ask again in a moment with the same Idempotency-Key.",
         "相同的请求正在处理中；请稍后使用同一 Idempotency-Key 重试。",
     ),
-    "answer_lost": (
+    "first_answer_lost": (
         "This request took effect, but its answer could not be kept; look at the list for what it made.",
         "该请求已生效，但其应答未能保存；请在列表中查看结果。",
     ),

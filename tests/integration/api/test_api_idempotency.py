@@ -133,7 +133,7 @@ def test_a_process_that_was_taken_for_dead_cannot_commit(api: Api) -> None:
 def test_an_effect_whose_answer_was_lost_is_not_repeated(api: Api, admin: FlaskClient) -> None:
     create(admin, "a-key")
     age(api, 400, answer=None)
-    assert data(create(admin, "a-key"), 409)["error"] == "answer_lost"
+    assert data(create(admin, "a-key"), 409)["error"] == "first_answer_lost"
     assert count(api, MessageTask) == 1
 
 
