@@ -1,26 +1,21 @@
 """Wall time, memory and CPU of collecting many slow feeds at once, beside other queues with as many slots.
 
-1,000 feeds of 20 KB that answer after 0.5 s, two nodes of capacity 100; then with 5 % of them ten times as slow. Ideal: 200 slots
-that take the feeds in their order and cost nothing.
+1,000 feeds of 20 KB that answer after 0.5 s, two nodes of capacity 100; then with 5 % of them ten times as slow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
-from backend.domain.identifiers import new_id
-from backend.store.session import create_engine_for
-from benchmarks.harness import system
 from benchmarks.harness.feed_server import ARTICLES, FeedServer
-from benchmarks.harness.ideal import list_schedule, lower_bound
-from benchmarks.harness.processes import Watch
-from benchmarks.harness.report import Aim, Options, Report, Table, Value, median, ratio
+from benchmarks.harness.ideal import lower_bound
+from benchmarks.harness.ours import Cascade
+from benchmarks.harness.report import Aim, Options, Report, Table, median, ratio
 from benchmarks.harness.site import Site, site
-from tests.e2e.system import Visitor
+from benchmarks.harness.subjects import Load, Measured, Subject, in_turns, wall_row
+from benchmarks.peers.running import BareClient, started
 
-NODES = 2
+FULL, QUICK = (1000, 200), (200, 40)
 DELAY = 0.5
 SLOW_EVERY = 20
 SLOW_FACTOR = 10
@@ -28,141 +23,53 @@ AIM_RATIO = 1.3
 AIM_MEGABYTES = 250.0
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much there is to do."""
-
-    feeds: int
-    slots: int
-
-
-FULL, QUICK = Size(1000, 200), Size(200, 40)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """How long each feed takes, in the order of dispatch."""
-
-    name: str
-    delays: tuple[float, ...]
-    slots: int
-
-    @property
-    def ideal(self) -> float:
-        """What slots that cost nothing would need."""
-        return list_schedule(self.delays, self.slots)
-
-
-@dataclass
-class Figures:
-    """The rounds of one subject."""
-
-    seconds: list[float] = field(default_factory=list)
-    megabytes: list[float] = field(default_factory=list)
-    cpu: list[dict[str, float]] = field(default_factory=list)
-
-
-def scenarios(size: Size) -> list[Scenario]:
+def loads(feeds: int, slots: int) -> list[Load]:
     """Every feed alike; and every twentieth ten times as slow."""
-    slow = tuple(DELAY * (SLOW_FACTOR if number % SLOW_EVERY == 7 else 1) for number in range(size.feeds))
-    return [
-        Scenario("all alike", (DELAY,) * size.feeds, size.slots),
-        Scenario("5 % take 10 times as long", slow, size.slots),
-    ]
+    slow = tuple(DELAY * (SLOW_FACTOR if number % SLOW_EVERY == 7 else 1) for number in range(feeds))
+    return [Load("all alike", (DELAY,) * feeds, slots), Load("5 % take 10 times as long", slow, slots)]
 
 
 def run(options: Options) -> Report:
     """Measure."""
-    size = QUICK if options.quick else FULL
-    report = Report()
-    with ExitStack() as stack:
-        place = stack.enter_context(site(options.database))
-        server = stack.enter_context(FeedServer(size.feeds))
-        for scenario in scenarios(size):
-            table = Table(f"{size.feeds} feeds, {scenario.name}; {size.slots} slots, {options.database}")
-            table.notes = _notes(scenario, options)
-            first, again = _cascade(place, server, scenario, options)
-            table.rows = [
-                _row("Cascade, first time", first, scenario),
-                _row("Cascade, again", again, scenario),
-            ]
-            report.tables.append(table)
-            report.aims += _aims(first, scenario)
+    feeds, slots = QUICK if options.quick else FULL
+    chosen = loads(feeds, slots)
+    with site(options.database) as place, FeedServer(feeds) as server:
+        results = in_turns(_subjects(place, server, slots, options), chosen, options.rounds)
+    report = Report(broken=results.broken)
+    for load in chosen:
+        rows = results.of(load)
+        report.tables.append(_table(load, rows, options))
+        report.aims += _aims(load, rows.get("Cascade", []))
     return report
 
 
-def _notes(scenario: Scenario, options: Options) -> list[str]:
-    return [
-        f"ideal {scenario.ideal:.2f} s: each feed starts in its order as soon as a slot is free",
-        f"who knew every delay could reach {lower_bound(scenario.delays, scenario.slots):.2f} s",
-        f"median of {options.rounds} rounds",
-        f"first time: {ARTICLES} new articles a feed are stored; again: all of them are known",
-        "MB: PSS of supervisors, workers and presences of both nodes, the largest sum seen",
-        "CPU: seconds of all processes of the part",
+def _subjects(place: Site, server: FeedServer, slots: int, options: Options) -> list[Callable[[], Subject]]:
+    found: list[Callable[[], Subject]] = [lambda: Cascade(place, server, slots, options)]
+    if options.peers and place.mariadb is not None:
+        found += [lambda: BareClient(place, server, slots), *started(place, server, slots)]
+    return found
+
+
+def _table(load: Load, rows: dict[str, list[Measured]], options: Options) -> Table:
+    title = f"{len(load.delays)} feeds, {load.name}; {load.slots} slots, {options.database}"
+    table = Table(title, [wall_row(name, rounds, load) for name, rounds in rows.items()])
+    table.notes = [
+        f"ideal {load.ideal:.2f} s: each feed starts in its order as soon as a slot is free",
+        f"who knew every delay could reach {lower_bound(load.delays, load.slots):.2f} s",
+        f"wall and CPU: seconds, median of {options.rounds} rounds; each feed brings {ARTICLES} articles",
+        "MB: PSS of all worker processes (ours: supervisors, workers and presences of both nodes), the most seen",
+        "others: parent, beat and the parent's own workers; for the peers the process that hands in",
+        "extrapolated: did fewer items, by the factor that is missing",
     ]
+    return table
 
 
-def _aims(figures: Figures, scenario: Scenario) -> list[Aim]:
-    reached = ratio(median(figures.seconds), scenario.ideal)
+def _aims(load: Load, rounds: list[Measured]) -> list[Aim]:
+    if not rounds:
+        return []
+    reached = ratio(median([one.whole_seconds for one in rounds]), load.ideal)
+    megabytes = round(max(one.megabytes for one in rounds))
     return [
-        Aim(f"fan-out, {scenario.name}: wall / ideal", reached, "at most", AIM_RATIO),
-        Aim(f"fan-out, {scenario.name}: MB of all workers", max(figures.megabytes), "at most", AIM_MEGABYTES),
+        Aim(f"fan-out, {load.name}: wall / ideal", reached, "at most", AIM_RATIO),
+        Aim(f"fan-out, {load.name}: MB of all workers", megabytes, "at most", AIM_MEGABYTES),
     ]
-
-
-def _row(name: str, figures: Figures, scenario: Scenario) -> dict[str, Value]:
-    seconds = median(figures.seconds)
-    cpu = {part: median([one[part] for one in figures.cpu]) for part in figures.cpu[0]}
-    return {
-        "name": name,
-        "wall": round(seconds, 2),
-        "wall / ideal": ratio(seconds, scenario.ideal),
-        "best / ideal": ratio(min(figures.seconds), scenario.ideal),
-        "MB": round(max(figures.megabytes)),
-        **{f"CPU {part}": round(used, 2) for part, used in cpu.items()},
-    }
-
-
-def _cascade(
-    place: Site, server: FeedServer, scenario: Scenario, options: Options
-) -> tuple[Figures, Figures]:
-    capacity = scenario.slots // NODES
-    first, again = Figures(), Figures()
-    with system.running(place, nodes=NODES, capacity=capacity, workers=options.workers) as running:
-        engine = create_engine_for(running.environment["DATABASE_URL"], pooled=True)
-        system.wait_for_nodes(engine, NODES, options.workers)
-        with Visitor(running.url) as visitor:
-            visitor.log_in()
-            for _ in range(options.rounds):
-                task_id = system.make_task(engine, _urls(server, scenario))
-                for figures in (first, again):
-                    groups = _groups(place, server, system.parts(running))
-                    with Watch(groups["nodes"], groups) as watch:
-                        collected = system.collect(engine, visitor, task_id)
-                    figures.seconds.append(collected.seconds)
-                    figures.megabytes.append(watch.peak)
-                    figures.cpu.append(watch.cpu)
-                system.verify_articles(engine, task_id, len(scenario.delays) * ARTICLES)
-        engine.dispose()
-    return first, again
-
-
-def _urls(server: FeedServer, scenario: Scenario) -> list[str]:
-    unique = new_id()[-12:]
-    return [server.url(number, f"{unique}-{number}", delay) for number, delay in enumerate(scenario.delays)]
-
-
-def _groups(
-    place: Site, server: FeedServer, parts: dict[str, set[int]]
-) -> dict[str, Callable[[], Iterable[int]]]:
-    fixed = {
-        **parts,
-        "database": set(place.database_pids()),
-        "Redis": set(place.redis_pids()),
-        "feeds": {server.process.pid},
-    }
-    return {name: _constant(pids) for name, pids in fixed.items()}
-
-
-def _constant(pids: set[int]) -> Callable[[], Iterable[int]]:
-    return lambda: pids

@@ -32,12 +32,11 @@ class Collected:
     answered: float
 
 
-def running(site: Site, *, nodes: int, capacity: int, workers: int, **settings: str) -> System:
-    """`cascade up` on the site's servers; entered, it is ready."""
-    words = ("--nodes", str(nodes), "--capacity", str(capacity), "--workers", str(workers))
+def running(site: Site, **settings: str) -> System:
+    """`cascade up` without nodes, on the site's servers; entered, it is ready."""
     return System(
         site.folder / f"data-{new_id()[-12:]}",
-        *words,
+        *("--nodes", "0", "--workers", "1"),
         DATABASE_URL=site.new_database(),
         REDIS_URL=site.redis.url,
         LOG_LEVEL="WARNING",
@@ -55,9 +54,9 @@ def wait_for_nodes(engine: Engine, count: int, workers: int) -> None:
     wait_until(ready, 60, f"the availability of {count} nodes")
 
 
-def make_task(engine: Engine, urls: Sequence[str]) -> str:
+def make_task(engine: Engine, urls: Sequence[str], kind: str = "rss") -> str:
     """Feeds of these URLs, in their order, and a message task over them that delivers nothing; its id."""
-    drafts = [draft_feed(url, kind="rss", known_kinds={"rss"}) for url in urls]
+    drafts = [draft_feed(url, kind=kind, known_kinds={kind}) for url in urls]
     for start in range(0, len(drafts), 1000):
         part = drafts[start : start + 1000]
         transact(engine, lambda session, part=part: feeds.import_feeds(session, part))  # type: ignore[misc]
