@@ -7,6 +7,7 @@ import re
 import secrets
 import string
 import unicodedata
+from datetime import datetime
 
 import uuid6
 
@@ -56,3 +57,10 @@ def is_key(text: str, prefix: str) -> bool:
 def hash_secret(secret: str) -> str:
     """What is stored of a drawn secret: SHA-256 in hex, as WeRSS stores it. It is random, so it needs no salt."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def first_id_of(moment: datetime) -> str:
+    """The smallest UUIDv7 that could have been made at the moment: ids made before it are smaller."""
+    milliseconds = max(0, int(moment.timestamp() * 1000))
+    text = f"{milliseconds:012x}"
+    return f"{text[:8]}-{text[8:]}-7000-8000-000000000000"

@@ -88,9 +88,21 @@ def expired_leases(session: Session) -> list[Expired]:
 
 def recover(session: Session, expired: Expired, delivery_attempts: int) -> bool:
     """Recover one allocation whose lease is still over; False when somebody was faster or its worker came back."""
+    if _end_cancelled(session, expired):
+        return True
     if expired.kind == "update":
         return _recover_update(session, expired)
     return _recover_deliver(session, expired, delivery_attempts)
+
+
+def _end_cancelled(session: Session, expired: Expired) -> bool:
+    """Work that was asked to stop is not tried again; its items and deliveries ended when it was asked."""
+    change = Change(
+        ("claimed", "executing"), "cancelled", SWEEPER, "cancelled on request; its worker is gone"
+    )
+    guards = (*_still_expired(expired), Allocation.cancel_requested.is_(True))
+    values = {"lease_until": None, "ended_at": now(), "updated_at": now()}
+    return bool(transitions.move(session, Allocation, [expired.allocation_id], change, *guards, **values))
 
 
 def _still_expired(expired: Expired) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import ColumnElement, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.messages import render
@@ -64,23 +64,33 @@ def standing_of(session: Session, allocation_id: str, attempt: int, execution: s
 
 
 def end(session: Session, outcome: Outcome, change: Change) -> Standing:
-    """Compare-and-set the allocation to its end on (id, attempt, execution); `HELD` also when this execution did it before."""
-    moved = transitions.move(
+    """Compare-and-set the allocation to its end on (id, attempt, execution); `HELD` also when this execution did it before.
+
+    An allocation that a person asked to stop ends `cancelled`, however far its work came.
+    """
+    stopped = Change(change.sources, "cancelled", change.actor, "cancelled on request")
+    if _end_as(session, outcome, change, ~ALLOCATIONS.c.cancel_requested) or _end_as(
+        session, outcome, stopped, ALLOCATIONS.c.cancel_requested.is_(True)
+    ):
+        return Standing.HELD
+    locked = transitions.lock(session, Allocation, outcome.allocation_id)
+    return Standing.HELD if locked is not None and locked[1] == outcome.execution else Standing.SUPERSEDED
+
+
+def _end_as(session: Session, outcome: Outcome, change: Change, *guards: ColumnElement[bool]) -> int:
+    return transitions.move(
         session,
         Allocation,
         [outcome.allocation_id],
         change,
         ALLOCATIONS.c.attempt == outcome.attempt,
         ALLOCATIONS.c.execution == outcome.execution,
+        *guards,
         settled_by=outcome.execution,
         lease_until=None,
         ended_at=now(),
         updated_at=now(),
     )
-    if moved:
-        return Standing.HELD
-    locked = transitions.lock(session, Allocation, outcome.allocation_id)
-    return Standing.HELD if locked is not None and locked[1] == outcome.execution else Standing.SUPERSEDED
 
 
 def _end_allocation(session: Session, outcome: Outcome) -> Standing:

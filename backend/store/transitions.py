@@ -150,6 +150,10 @@ def create(
 
 def close_run_if_ended(session: Session, run_id: str, actor: str) -> bool:
     """Close a running run whose items have all ended; safe to call as often as wanted."""
+    # The lock is a statement of its own: the look at the items must come after whoever retries some has committed.
+    locked = lock(session, Run, run_id)
+    if locked is None or locked[0] != "running":
+        return False
     open_items = (
         select(WorkItem.id)
         .where(WorkItem.run_id == run_id, WorkItem.state.in_(("waiting", "assigned")))

@@ -67,14 +67,17 @@ def _cancel_allocations(session: Session, task_id: str, actor: str, reason: str)
     )
 
 
-def end_deliveries(session: Session, of: ColumnElement[bool], actor: str, reason: str) -> None:
-    """Nothing is sent any more; what is being sent right now ends with its receipt, or stays unconfirmed."""
+def end_deliveries(session: Session, of: ColumnElement[bool], actor: str, reason: str) -> int:
+    """Nothing is sent any more; what is being sent right now ends with its receipt, or stays unconfirmed. How many ended."""
+    ended = 0
     ids = _ids(session, Delivery, of, Delivery.state.in_(OPEN_DELIVERY))
     for part in chunked(ids):
         change = Change(OPEN_DELIVERY, "cancelled", actor, reason)
-        transitions.move(session, Delivery, part, change, ~Delivery.in_flight, ended_at=now())
+        ended += transitions.move(session, Delivery, part, change, ~Delivery.in_flight, ended_at=now())
         sending = Change(("assigned",), "unconfirmed", actor, f"{reason} while it was being sent")
-        transitions.move(session, Delivery, part, sending, Delivery.in_flight.is_(True), ended_at=now())
+        doubtful = Delivery.in_flight.is_(True)
+        ended += transitions.move(session, Delivery, part, sending, doubtful, ended_at=now())
+    return ended
 
 
 def _ids(session: Session, table: Noun, *where: ColumnElement[bool]) -> Sequence[str]:

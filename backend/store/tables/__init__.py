@@ -14,6 +14,7 @@ from backend.store.tables.operations import Beat, History, Lock, Pulse
 from backend.store.tables.people import AccessKey, Login, User
 from backend.store.tables.publishing import PublishAccount, PublishTask
 from backend.store.tables.requests import IdempotentRequest
+from backend.store.tables.selections import Selection, SelectionPart
 from backend.store.tables.work import Allocation, Delivery, DeliveryArticle, Run, WorkItem
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
     "PublishTask",
     "Pulse",
     "Run",
+    "Selection",
+    "SelectionPart",
     "User",
     "WorkItem",
     "core",

@@ -53,6 +53,7 @@ class WorkItem(Base):
         Index(None, "state", "node_id"),
         Index(None, "allocation_id", "id"),
         Index(None, "run_id", "state"),
+        Index(None, "feed_id", "id"),
         MYSQL,
     )
 
@@ -87,6 +88,7 @@ class Allocation(Base):
         Index(None, "queue", "state", "id"),
         Index(None, "state", "lease_until"),
         Index(None, "node_id", "state"),
+        Index(None, "node_id", "id"),
         Index(None, "node_id", "claim_id"),
         Index(None, "run_id", "id"),
         Index(None, "task_id", "id"),

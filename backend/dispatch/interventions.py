@@ -1,0 +1,71 @@
+"""What people do to allocations, with the wake-up that follows it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from backend.dispatch import queues
+from backend.store import interventions, selections
+from backend.store.session import read, transact
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from sqlalchemy import Engine
+
+    from backend.store.interventions import Intervention
+    from backend.store.selections import SelectionView
+
+log = logging.getLogger(__name__)
+
+APPLY_SECONDS = 5.0
+
+
+def cancel_allocation(engine: Engine, redis: Redis | None, allocation_id: str, actor: str) -> Intervention:
+    """Cancel one allocation. Raises `NotFound` and `Conflict`."""
+    done = transact(engine, lambda session: interventions.cancel(session, allocation_id, actor))
+    wake(redis)
+    return done
+
+
+def retry_allocation(
+    engine: Engine, redis: Redis | None, allocation_id: str, actor: str, *, unconfirmed: bool = False
+) -> Intervention:
+    """Try again what failed of one allocation. Raises `NotFound` and `Conflict`."""
+    done = transact(
+        engine, lambda session: interventions.retry(session, allocation_id, actor, unconfirmed=unconfirmed)
+    )
+    wake(redis)
+    return done
+
+
+def apply_selection(
+    engine: Engine,
+    redis: Redis | None,
+    selection_id: str,
+    actor: str,
+    *,
+    seconds: float = APPLY_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> SelectionView:
+    """Change the selected allocations, a part a transaction, for so many seconds; ask again while some remain."""
+    deadline = clock() + seconds
+    while transact(engine, lambda session: selections.apply_part(session, selection_id, actor)):
+        if clock() >= deadline:
+            break
+    wake(redis)
+    return read(engine, lambda session: selections.view_selection(session, selection_id))
+
+
+def wake(redis: Redis | None) -> None:
+    """Tell the beats that there may be something to plan; a lost wake-up costs a second."""
+    if redis is None:
+        return
+    try:
+        queues.wake(redis)
+    except RedisError as error:
+        log.debug("the beats were not woken: %s", error)
