@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from backend.domain.nodes import NodeFacts, availability, is_gone
+from backend.domain.nodes import NodeFacts, availability, is_gone, why_feeds_wait
 from backend.domain.receivers import PER_MINUTE
 from backend.domain.why import Why
 
-NODES_NAMED = 5
 ERROR_LENGTH = 200
 
 
@@ -63,9 +61,9 @@ class SendingFacts:
     capacity: int = 1
 
 
-def why_item_waits(backoff: Backoff, scene: Scene) -> Why:
-    """Why a waiting work item has no node yet."""
-    return _backoff(backoff, scene) or _no_beat(scene) or _no_room(scene.nodes) or Why("why_next_plan")
+def why_item_waits(backoff: Backoff, feed_kind: str, scene: Scene) -> Why:
+    """Why a waiting work item has no node yet; `feed_kind` decides which nodes could take it."""
+    return _backoff(backoff, scene) or _no_beat(scene) or _no_room(feed_kind, scene) or Why("why_next_plan")
 
 
 def why_delivery_waits(backoff: Backoff, sending: SendingFacts, scene: Scene) -> Why:
@@ -107,15 +105,6 @@ def why_run_waits(state: str, open_items: int, known_items: int, first: Why | No
     return Why("why_run_open", {"open": open_items, "known": known_items, "first": first})
 
 
-def named_hindrances(nodes: Sequence[NodeFacts]) -> tuple[Why, ...]:
-    """What hinders each node, with its name; of many the first few."""
-    hindered = [(node.name, availability(node).why) for node in nodes]
-    named = [Why("why_node", {"node": name, "why": why}) for name, why in hindered if why]
-    more = len(named) - NODES_NAMED
-    rest = [Why("why_more_nodes", {"count": more})] if more > 0 else []
-    return (*named[:NODES_NAMED], *rest)
-
-
 def _backoff(backoff: Backoff, scene: Scene) -> Why | None:
     if backoff.not_before is None or backoff.not_before <= scene.now:
         return None
@@ -134,19 +123,9 @@ def _no_beat(scene: Scene) -> Why | None:
     return None if scene.beats else Why("why_no_beat")
 
 
-def _no_room(nodes: Sequence[NodeFacts]) -> Why | None:
-    collecting = [node for node in nodes if "update" in node.kinds]
-    if not collecting:
-        return Why("why_no_node")
-    verdicts = [availability(node) for node in collecting]
-    if any(verdict.available for verdict in verdicts):
-        return None
-    hindrances = named_hindrances(collecting)
-    if all(verdict.why and verdict.why.code == "node_full" for verdict in verdicts):
-        return Why("why_nodes_full", {"nodes": hindrances})
-    if not any(verdict.online for verdict in verdicts):
-        return Why("why_no_live_node", {"nodes": hindrances})
-    return Why("why_no_available_node", {"nodes": hindrances})
+def _no_room(feed_kind: str, scene: Scene) -> Why | None:
+    why = why_feeds_wait(feed_kind, scene.nodes)
+    return Why("why_no_room", {"why": why}) if why else None
 
 
 def _pending(facts: AllocationFacts, node: NodeFacts | None) -> Why:

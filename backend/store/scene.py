@@ -81,13 +81,12 @@ def explain(session: Session, one: str) -> Explained:
     ):
         found = look(session, one)
         if found is not None:
-            state, why = found
-            return Explained(noun, one, state, why)
+            return Explained(noun, one, *found)
     raise NotFound(noun="run, item, allocation or delivery", id=one)
 
 
 def _ended(state: str, detail: str) -> Why:
-    return Why("why_ended", {"state": state, "detail": detail})
+    return Why("why_ended", {"status": state, "detail": detail})
 
 
 def _explain_allocation(session: Session, one: str) -> tuple[str, Why] | None:
@@ -106,7 +105,7 @@ def _explain_item(session: Session, one: str) -> tuple[str, Why] | None:
 def why_of_item(session: Session, row: WorkItem, at: Scene) -> Why:
     """Why the item waits for a node, or for the allocation that has it; how it ended."""
     if row.state == "waiting":
-        return why_item_waits(backoff_of(row), at)
+        return why_item_waits(backoff_of(row), row.feed_kind, at)
     return _assigned(session, row, at) or _ended(row.state, row.error_message or row.reason)
 
 
@@ -131,7 +130,7 @@ def _explain_run(session: Session, one: str) -> tuple[str, Why] | None:
     if run is None:
         return None
     query = select(WorkItem.state, func.count()).where(WorkItem.run_id == one).group_by(WorkItem.state)
-    counts = {str(state): int(count) for state, count in session.execute(query)}
+    counts = {str(row[0]): int(row[1]) for row in session.execute(query)}
     pending = sum(counts.get(state, 0) for state in OPEN)
     why = why_run_waits(run.state, pending, sum(counts.values()), _oldest_reason(session, one))
     return run.state, why or _ended(run.state, run.reason)

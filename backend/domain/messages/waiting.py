@@ -24,8 +24,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "node_hindered": ("{name}: {why}", "{name}：{why}"),
     "nodes_hindered": ("{nodes}", "{nodes}"),
     "more_nodes_hindered": ("{nodes}; and {count} more nodes", "{nodes}；另有 {count} 个节点"),
-    "why_node": ("{node} ({why})", "{node}（{why}）"),
-    "why_more_nodes": ("and {count} more", "另有 {count} 个"),
     "why_backoff": (
         "Not before {moment}, because attempt {attempt} failed: {error}.",
         "{moment} 之前不会重试，因为第 {attempt} 次尝试失败：{error}。",
@@ -38,22 +36,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "No beat runs, so nothing is planned; start ./cascade up.",
         "没有运行中的 beat，不会分配任务；请运行 ./cascade up。",
     ),
-    "why_no_node": (
-        "There is no node that collects feeds; add one with ./cascade node add NAME, or start ./cascade up.",
-        "没有采集订阅源的节点；请用 ./cascade node add NAME 添加，或运行 ./cascade up。",
-    ),
-    "why_no_live_node": (
-        "No node is alive: {nodes}; start one with ./start_workers.sh --node NAME.",
-        "没有在线的节点：{nodes}；请用 ./start_workers.sh --node NAME 启动。",
-    ),
-    "why_nodes_full": (
-        "Every node is full: {nodes}; it goes on when one of them has room, or sooner with more capacity.",
-        "所有节点都已满：{nodes}；有空位时自动继续，也可以提高容量。",
-    ),
-    "why_no_available_node": (
-        "No node takes work now: {nodes}.",
-        "当前没有可用的节点：{nodes}。",
-    ),
+    "why_no_room": ("It waits for a node: {why}.", "等待节点：{why}。"),
     "why_next_plan": (
         "A node has room: the next plan places it, within a second or two.",
         "节点有空位：一两秒内的下一次分配会安排它。",
@@ -139,7 +122,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "所有采集项都已结束；beat 会在一两秒内关闭本次运行。",
     ),
     "why_ended": (
-        "Nothing waits: it is {state}. {detail}",
-        "没有等待：状态为 {state}。{detail}",
+        "Nothing waits: it is {status}. {detail}",
+        "没有等待：状态为 {status}。{detail}",
     ),
 }
