@@ -20,6 +20,8 @@ import config
 from backend.dispatch.broker import ANSWER_SECONDS, RETRIES, connect
 from backend.dispatch.pump import Limits
 from backend.domain.errors import ConfigurationError
+from backend.domain.ports import HttpClient
+from backend.outbound.client import GuardedHttpClient
 from backend.store.cipher import Cipher
 from backend.store.session import create_engine_for
 from config import Settings
@@ -84,6 +86,11 @@ def build_redis(
 def build_cipher(settings: Settings) -> Cipher:
     """The cipher of secrets at rest. Raises `ConfigurationError` without a key."""
     return Cipher(settings.secret_key)
+
+
+def build_http(settings: Settings) -> HttpClient:
+    """The guarded HTTP client, for rooms that know its port only; make it after the last fork."""
+    return GuardedHttpClient(settings.egress_allow)
 
 
 def build_limits(settings: Settings) -> Limits:

@@ -112,6 +112,7 @@ def _build(settings: Settings) -> Parts:
         # Names only: the sources themselves belong to the workers.
         feed_kinds=frozenset(entry.name for entry in entry_points(group=bootstrap.SOURCES)),
         limits=bootstrap.build_limits(settings),
+        http=bootstrap.build_http(settings),
         login_guard=_login_guard(settings),
         trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),
     )

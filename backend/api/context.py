@@ -15,6 +15,7 @@ from backend.api.tokens import Tokens
 from backend.dispatch.pump import Limits
 from backend.domain.clients import Network, client_address
 from backend.domain.errors import Forbidden, Unauthenticated
+from backend.domain.ports import HttpClient
 from backend.store.cipher import Cipher
 from backend.store.credentials import NodeIdentity
 from backend.store.users import UserView
@@ -33,6 +34,7 @@ class Parts:
     tokens: Tokens
     feed_kinds: frozenset[str]
     limits: Limits
+    http: HttpClient
     login_guard: LoginGuard
     trusted_proxies: tuple[Network, ...]
 

@@ -10,6 +10,8 @@ from backend.api.answers import Reply
 from backend.api.context import actor, language, parts
 from backend.api.routes import Routes
 from backend.api.schemas.nodes import (
+    ConnectionAnswer,
+    ConnectionRequest,
     CredentialsAnswer,
     CredentialsRequest,
     DeletionQuery,
@@ -21,10 +23,11 @@ from backend.api.schemas.nodes import (
     SyncConfig,
     SyncConfigAnswer,
 )
+from backend.dispatch.node_calls import ping, try_credentials
 from backend.dispatch.node_queues import queue_lengths
 from backend.domain.errors import InvalidInput
 from backend.domain.identifiers import new_id
-from backend.domain.node_settings import DEFAULT_CAPACITY, NodeSettings
+from backend.domain.node_settings import DEFAULT_CAPACITY, NodeSettings, check_settings
 from backend.store import credentials, node_changes
 from backend.store import nodes as store
 from backend.store.credentials import new_pair
@@ -125,6 +128,32 @@ def make_credentials(path: NodePath, body: CredentialsRequest) -> Reply[Credenti
         grace_seconds=body.grace_seconds,
     )
     return Reply(answer, "credentials_made", NO_STORE)
+
+
+@nodes.post("/nodes/<id:node_id>/test-connection")
+@declare(Access.ADMIN)
+def test_connection(path: NodePath, body: ConnectionRequest) -> ConnectionAnswer:
+    """Try to reach a node: with credentials a heartbeat at `api_url`, without them a signed ping; 200 either way."""
+    if bool(body.api_key) != bool(body.api_secret):
+        missing = "api_secret" if body.api_key else "api_key"
+        raise InvalidInput(fields={missing: InvalidInput("incomplete_credentials")})
+    view = _standing(path.node_id)
+    given = check_settings(NodeSettings(api_url=body.api_url)).api_url
+    if body.api_key and body.api_secret:
+        attempt = try_credentials(parts().http, given or view.api_url, body.api_key, body.api_secret)
+    else:
+        hashes = read(parts().engine, lambda session: credentials.valid_hashes(session, view.id))
+        attempt = ping(parts().http, given or view.callback_url or view.api_url, hashes)
+    verdict = attempt.verdict
+    return ConnectionAnswer(
+        connected=verdict.connected,
+        code=verdict.code,
+        error=verdict.error(language()),
+        hint=verdict.hint(language()),
+        url=attempt.url,
+        http_status=verdict.http_status,
+        parent_response=verdict.answer,
+    )
 
 
 def _standing(node_id: str) -> NodeView:
