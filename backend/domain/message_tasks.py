@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from backend.domain.errors import CascadeError, InvalidInput
+from backend.domain.overlap import Overlap, check_overlap
 from backend.domain.receivers import Receiver, check_receiver, parse_cookies, parse_headers
 from backend.domain.rendering import check_message_type, check_template
 from backend.domain.schedules import check_cron, check_time_zone
@@ -33,6 +34,7 @@ class TaskContent:
     cron_exp: str = ""
     time_zone: str = "UTC"
     enabled: bool = True
+    overlap: str = Overlap.QUEUE.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def check_task(content: TaskContent) -> CheckedTask:
         cookies=attempt("cookies", lambda: parse_cookies(content.cookies), ""),
         cron_exp=attempt("cron_exp", lambda: check_cron(content.cron_exp), ""),
         time_zone=attempt("time_zone", lambda: check_time_zone(content.time_zone or "UTC"), ""),
+        overlap=attempt("overlap", lambda: check_overlap(content.overlap), ""),
     )
     if troubles:
         raise InvalidInput(fields=troubles)

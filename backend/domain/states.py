@@ -42,6 +42,7 @@ class DeliveryState(StrEnum):
 class RunState(StrEnum):
     """A run: one dispatch of one message task."""
 
+    QUEUED = "queued"
     EXPANDING = "expanding"
     RUNNING = "running"
     COMPLETED = "completed"
@@ -61,18 +62,31 @@ class PublishState(StrEnum):
     UNCONFIRMED = "unconfirmed"
 
 
+class TickState(StrEnum):
+    """A tick: one planned time of one message task's schedule, or the missed ones in a row."""
+
+    FIRED = "fired"
+    SKIPPED = "skipped"
+
+
 @dataclass(frozen=True, slots=True)
 class LifeCycle:
-    """One noun's legal moves, as from-state to to-states, and its first state."""
+    """One noun's legal moves, as from-state to to-states, its first state, and others it may start in."""
 
     noun: str
     initial: str
     moves: Mapping[str, frozenset[str]]
+    other_starts: frozenset[str] = frozenset()
 
     @property
     def states(self) -> frozenset[str]:
         """Every state of the noun."""
         return frozenset(self.moves)
+
+    @property
+    def starts(self) -> frozenset[str]:
+        """States in which the noun may be made."""
+        return self.other_starts | {self.initial}
 
     @property
     def finals(self) -> frozenset[str]:
@@ -84,8 +98,11 @@ class LifeCycle:
         return target in self.moves.get(source, frozenset())
 
 
-def _cycle(noun: str, initial: str, moves: dict[str, set[str]]) -> LifeCycle:
-    return LifeCycle(noun, initial, {state: frozenset(targets) for state, targets in moves.items()})
+def _cycle(
+    noun: str, initial: str, moves: dict[str, set[str]], other_starts: frozenset[str] = frozenset()
+) -> LifeCycle:
+    by_state = {state: frozenset(targets) for state, targets in moves.items()}
+    return LifeCycle(noun, initial, by_state, other_starts)
 
 
 ALLOCATION = _cycle(
@@ -130,12 +147,16 @@ RUN = _cycle(
     "run",
     "expanding",
     {
+        "queued": {"expanding", "cancelled"},
         "expanding": {"running", "cancelled"},
         "running": {"completed", "cancelled"},
         "completed": {"running"},
         "cancelled": set(),
     },
+    frozenset({"queued"}),
 )
+
+TICK = _cycle("tick", "fired", {"fired": set(), "skipped": set()}, frozenset({"skipped"}))
 
 PUBLISH_TASK = _cycle(
     "publish_task",
@@ -152,4 +173,4 @@ PUBLISH_TASK = _cycle(
     },
 )
 
-LIFE_CYCLES = {cycle.noun: cycle for cycle in (ALLOCATION, WORK_ITEM, DELIVERY, RUN, PUBLISH_TASK)}
+LIFE_CYCLES = {cycle.noun: cycle for cycle in (ALLOCATION, WORK_ITEM, DELIVERY, RUN, TICK, PUBLISH_TASK)}

@@ -68,6 +68,30 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{name!r} is not a time zone; use a name such as Asia/Shanghai or UTC.",
         "{name!r} 不是时区名；请使用 Asia/Shanghai 或 UTC 这样的名称。",
     ),
+    "bad_overlap": (
+        "overlap is one of {existing}: what happens to a run that comes due while the last one has not ended.",
+        "overlap 只能是 {existing} 之一：上一次运行尚未结束时，新的运行如何处理。",
+    ),
+    "werss_random_fixed": (
+        "Its random number is now the middle of its range, always the same.",
+        "随机数已固定为其范围的中间值。",
+    ),
+    "werss_second_dropped": (
+        "It now fires at the start of the minute: schedules have no seconds here.",
+        "现在于该分钟开始时触发：此处的定时表达式不含秒。",
+    ),
+    "werss_seconds": (
+        "{expression!r} fires several times a minute; the shortest schedule here is each minute: * * * * *.",
+        "{expression!r} 每分钟触发多次；此处最短为每分钟一次：* * * * *。",
+    ),
+    "werss_both_days": (
+        "{expression!r} wants day and weekday both to match; here either is enough. Choose one of them, and leave * for the other.",
+        "{expression!r} 要求日期和星期同时匹配，而此处只需其一；请保留其中一个，另一个写 *。",
+    ),
+    "task_name_ambiguous": (
+        "Several message tasks are called {name}; use the id that ./cascade task list shows.",
+        "有多个名为 {name} 的消息任务；请使用 ./cascade task list 显示的 ID。",
+    ),
     "task_changed": (
         "Somebody changed the message task {name} meanwhile; read it again, then make your change.",
         "消息任务 {name} 刚被他人修改；请重新读取后再改。",

@@ -8,6 +8,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "A database connection is held during the long work of phase 2; close the session before the work starts.",
         "第二阶段（长时间工作）期间仍占用数据库连接；请在工作开始前关闭会话。",
     ),
+    "run_not_ended": (
+        "{name} was skipped: its run {run_id} has not ended. Wait for its end (./cascade status shows why it waits), or set the task's overlap to queue or allow.",
+        "{name} 已跳过：运行 {run_id} 尚未结束。请等待其结束（./cascade status 显示等待原因），或把任务的 overlap 改为 queue 或 allow。",
+    ),
     "deadline_exceeded": (
         "The work did not end within its limit of {seconds} s and was stopped.",
         "工作超过 {seconds} 秒的时限，已被停止。",
