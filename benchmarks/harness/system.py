@@ -28,6 +28,7 @@ LOOK_SECONDS = 0.01
 class Collected:
     """How a dispatch ended: seconds from the request to the last item's end, and to the answer of the request."""
 
+    run_id: str
     seconds: float
     answered: float
 
@@ -84,7 +85,7 @@ def collect(engine: Engine, visitor: Visitor, task_id: str, seconds: float = 300
             time.sleep(LOOK_SECONDS)
         took = time.perf_counter() - begin
     verify(engine, run_id, data["tasks"][0]["mp_count"])
-    return Collected(took, answered)
+    return Collected(run_id, took, answered)
 
 
 def verify(engine: Engine, run_id: str, items: int) -> None:
