@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from redis import Redis
@@ -15,7 +15,7 @@ from backend.dispatch.dispatching import DispatchReport, dispatch_tasks, expand
 from backend.dispatch.pump import Limits, pump
 from backend.domain.feeds import draft_feed
 from backend.domain.identifiers import new_id
-from backend.domain.message_tasks import TaskContent, check_task
+from backend.domain.message_tasks import CheckedTask, TaskContent, check_task
 from backend.domain.orders import ArticleDraft, Failure, FetchResult, ItemOutcome, Outcome, WorkOrder
 from backend.domain.retry import RetryPolicy
 from backend.store import feeds, message_tasks, nodes, recovery, runs
@@ -85,15 +85,27 @@ def make_task(
     enabled: bool = True,
     message_type: int = 0,
     template: str = "{{ feed.mp_name }}",
+    **content_of: Any,
 ) -> str:
-    """A message task; its id."""
+    """A message task; its id. `content_of` are further fields of its content."""
     ids: tuple[str, ...] | Literal["all"] = "all" if feed_ids == "all" else tuple(feed_ids)
     content = TaskContent(
-        "T", ids, message_type=message_type, message_template=template, web_hook_url=url, enabled=enabled
+        "T",
+        ids,
+        message_type=message_type,
+        message_template=template,
+        web_hook_url=url,
+        enabled=enabled,
+        **content_of,
     )
     checked, task_id = check_task(content), new_id()
     transact(engine, lambda session: message_tasks.create_task(session, CIPHER, task_id, checked))
     return task_id
+
+
+def checked(content: TaskContent, **values: Any) -> CheckedTask:
+    """The content with other values, checked."""
+    return check_task(replace(content, **values))
 
 
 def start_run(engine: Engine, task_id: str) -> str:

@@ -53,6 +53,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "check_beat": ("Beat", "心跳进程"),
     "check_default_queue": ("Deliveries", "推送队列"),
     "ok": ("ok", "正常"),
+    "queued": ("waits for the run before it", "等待上一次运行结束"),
     "expanding": ("starting", "启动中"),
     "running": ("running", "运行中"),
     "completed": ("completed", "已完成"),

@@ -1,4 +1,4 @@
-"""The beat process: pumps when woken or each second, stamps the pulse, and runs the repairs on timers.
+"""The beat process: fires schedules and pumps when woken or each second, stamps the pulse, runs the repairs on timers.
 
 Any number of copies may run. `python -m backend.dispatch.beat`
 """
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from backend import bootstrap
-from backend.dispatch import queues, repairs
+from backend.dispatch import queues, repairs, scheduler
 from backend.dispatch.pump import Limits, pump
 from backend.domain.errors import CascadeError, Unavailable
 from backend.domain.identifiers import new_id
-from backend.store import nodes, recovery
+from backend.store import nodes, recovery, ticks
 from backend.store.migrate import require_current
 from backend.store.session import transact
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from sqlalchemy import Engine
 
+    from backend.store.ticks import Clock
     from config import Settings
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Beat:
     lost: Timer = field(default_factory=lambda: Timer(LOST_SECONDS))
     forget: Timer = field(default_factory=lambda: Timer(FORGET_SECONDS))
     away: set[str] = field(default_factory=set)
+    clock: Clock = ticks.clock
 
     def tick(self) -> None:
         """Stamp, repair and pump once, as far as each is due; without the database the rest of the tick is left out."""
@@ -90,13 +92,17 @@ class Beat:
             yield lambda: repairs.recover_expired(self.engine, self.delivery_attempts)
             yield lambda: repairs.replan_gone(self.engine)
             yield lambda: repairs.continue_expansions(self.engine)
+            yield lambda: scheduler.plan_missing(self.engine, self.clock)
+        yield lambda: scheduler.fire_due(self.engine, self.clock)
         yield lambda: pump(self.engine, self.redis, self.limits)
         # Here and not among the repairs: people wait for the end of a run.
         yield lambda: repairs.close_runs(self.engine)
+        yield lambda: scheduler.start_queued(self.engine)
         if self.forget.due():
             yield lambda: repairs.forget_requests(self.engine)
         if self.lost.due():
             yield self._find_lost
+            yield lambda: scheduler.prune(self.engine)
 
     def _attempt(self, step: Callable[[], object]) -> None:
         try:

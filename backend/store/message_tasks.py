@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from backend.domain.errors import CascadeError, Conflict, InvalidInput, NotFound
 from backend.domain.message_tasks import ALL_FEEDS, CheckedTask, TaskContent
+from backend.domain.schedules import Schedule
+from backend.store import ticks
 from backend.store.cipher import Cipher
 from backend.store.columns import now
 from backend.store.feeds import missing_feeds
 from backend.store.inserting import chunked
-from backend.store.tables import Delivery, MessageTask, MessageTaskFeed
+from backend.store.tables import Delivery, MessageTask, MessageTaskFeed, Tick
 from backend.store.withdrawing import end_deliveries, withdraw_task
 
 
@@ -29,6 +31,14 @@ class TaskView:
     receiver_kind: str
     baseline_at: datetime
     created_at: datetime
+    paused: bool = False
+    next_fire_at: datetime | None = None
+
+    def fire_times(self, count: int) -> list[datetime]:
+        """The next times at which the schedule fires; none while it is paused."""
+        if self.paused or self.next_fire_at is None:
+            return []
+        return Schedule(self.content.cron_exp, self.content.time_zone).upcoming(self.next_fire_at, count)
 
 
 def create_task(session: Session, cipher: Cipher, task_id: str, task: CheckedTask) -> TaskView:
@@ -38,7 +48,9 @@ def create_task(session: Session, cipher: Cipher, task_id: str, task: CheckedTas
     """
     if session.get(MessageTask, task_id) is None:
         _check_feeds(session, task.content)
-        session.execute(insert(MessageTask).values(id=task_id, **_columns(cipher, task)))
+        at = ticks.clock(session)
+        values = {"next_fire_at": _next_fire_at(session, task_id, task.content, at), **_columns(cipher, task)}
+        session.execute(insert(MessageTask).values(id=task_id, **values))
         _add_feeds(session, task_id, _named(task.content))
     return get_task(session, cipher, task_id)
 
@@ -83,6 +95,10 @@ def update_task(
     values = _columns(cipher, after)
     if _starts_anew(before, after.content):
         values["baseline_at"] = now()
+    if _timing(before) != _timing(after.content):
+        at = ticks.clock(session)
+        ticks.skip_overdue(session, row, at, "its schedule was changed before it fired")
+        values["next_fire_at"] = _next_fire_at(session, task_id, after.content, at)
     session.execute(update(MessageTask).where(MessageTask.id == task_id).values(**values))
     if before.web_hook_url and not after.content.web_hook_url:
         end_deliveries(
@@ -98,13 +114,36 @@ def delete_task(session: Session, task_id: str, *, actor: str) -> None:
     if row is None:
         raise NotFound(noun="message task", id=task_id)
     withdraw_task(session, task_id, actor=actor)
+    session.execute(delete(Tick).where(Tick.task_id == task_id))
     session.execute(delete(MessageTaskFeed).where(MessageTaskFeed.task_id == task_id))
     session.delete(row)
+
+
+def find_task(session: Session, name: str) -> str:
+    """The id of the task of that id or name. Raises `NotFound`, and `Conflict` when several have the name."""
+    if session.get(MessageTask, name) is not None:
+        return name
+    ids = session.scalars(select(MessageTask.id).where(MessageTask.name == name).limit(2)).all()
+    if not ids:
+        raise NotFound(noun="message task", id=name)
+    if len(ids) > 1:
+        raise Conflict("task_name_ambiguous", name=name)
+    return ids[0]
 
 
 def count_tasks(session: Session) -> int:
     """How many tasks there are."""
     return session.scalar(select(func.count()).select_from(MessageTask)) or 0
+
+
+def _timing(content: TaskContent) -> tuple[str, str, bool]:
+    return content.cron_exp, content.time_zone, content.enabled
+
+
+def _next_fire_at(session: Session, task_id: str, content: TaskContent, at: datetime) -> datetime | None:
+    if not content.enabled or not content.cron_exp:
+        return None
+    return ticks.next_fire_at(session, task_id, Schedule(content.cron_exp, content.time_zone), at)
 
 
 def _starts_anew(before: TaskContent, after: TaskContent) -> bool:
@@ -171,6 +210,7 @@ def _columns(cipher: Cipher, task: CheckedTask) -> dict[str, Any]:
         "cron_exp": content.cron_exp,
         "time_zone": content.time_zone,
         "enabled": content.enabled,
+        "overlap": content.overlap,
     }
 
 
@@ -186,5 +226,14 @@ def _view(cipher: Cipher, row: MessageTask, feed_ids: Iterable[str]) -> TaskView
         cron_exp=row.cron_exp,
         time_zone=row.time_zone,
         enabled=row.enabled,
+        overlap=row.overlap,
     )
-    return TaskView(row.id, content, row.receiver_kind, row.baseline_at, row.created_at)
+    return TaskView(
+        id=row.id,
+        content=content,
+        receiver_kind=row.receiver_kind,
+        baseline_at=row.baseline_at,
+        created_at=row.created_at,
+        paused=row.paused,
+        next_fire_at=row.next_fire_at,
+    )

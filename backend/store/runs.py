@@ -28,11 +28,17 @@ class StartedRun:
 
 
 def start_run(
-    session: Session, task_id: str, *, trigger: str, actor: str, run_id: str | None = None
+    session: Session,
+    task_id: str,
+    *,
+    trigger: str,
+    actor: str,
+    run_id: str | None = None,
+    behind: str = "",
 ) -> StartedRun:
-    """Make a run of the task; its items follow by `expand_chunk`. Raises `NotFound`.
+    """Make a run of the task; its items follow by `expand_chunk`, once the run `behind` which it waits has ended.
 
-    `run_id` is drawn before the transaction, so that a repeated commit makes one run.
+    `run_id` is drawn before the transaction, so that a repeated commit makes one run. Raises `NotFound`.
     """
     task = session.get(MessageTask, task_id)
     if task is None:
@@ -46,11 +52,13 @@ def start_run(
             "trigger": trigger,
             "actor": actor[:100],
         }
-        transitions.create(session, Run, [row], actor, "dispatched")
-    return StartedRun(run_id, task.id, task.name, _feed_count(session, task))
+        reason = f"waits for run {behind} to end" if behind else "dispatched"
+        transitions.create(session, Run, [row], actor, reason, start="queued" if behind else "")
+    return StartedRun(run_id, task.id, task.name, count_feeds(session, task))
 
 
-def _feed_count(session: Session, task: MessageTask) -> int:
+def count_feeds(session: Session, task: MessageTask) -> int:
+    """How many active feeds the task names."""
     query = select(func.count()).select_from(Feed).where(Feed.is_active)
     if not task.all_feeds:
         query = query.join(MessageTaskFeed, MessageTaskFeed.feed_id == Feed.id).where(

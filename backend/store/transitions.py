@@ -15,15 +15,16 @@ from sqlalchemy.orm import Session
 
 from backend.domain.states import LIFE_CYCLES
 from backend.store.columns import now
-from backend.store.tables import Allocation, Delivery, History, PublishTask, Run, WorkItem, core
+from backend.store.tables import Allocation, Delivery, History, PublishTask, Run, Tick, WorkItem, core
 
-Noun = type[Allocation] | type[WorkItem] | type[Delivery] | type[Run] | type[PublishTask]
+Noun = type[Allocation] | type[WorkItem] | type[Delivery] | type[Run] | type[Tick] | type[PublishTask]
 
 NOUNS: dict[Noun, str] = {
     Allocation: "allocation",
     WorkItem: "work_item",
     Delivery: "delivery",
     Run: "run",
+    Tick: "tick",
     PublishTask: "publish_task",
 }
 RECORDED: frozenset[Noun] = frozenset({Allocation, Run, PublishTask})
@@ -136,16 +137,29 @@ def lock(session: Session, table: Noun, one: str) -> tuple[str, str | None] | No
 
 
 def create(
-    session: Session, table: Noun, rows: Sequence[dict[str, Any]], actor: str, reason: str = ""
+    session: Session,
+    table: Noun,
+    rows: Sequence[dict[str, Any]],
+    actor: str,
+    reason: str = "",
+    *,
+    start: str = "",
 ) -> None:
-    """Insert rows in the first state of their life cycle; the recorded nouns get their first history row."""
+    """Insert rows in the first state of their life cycle, or in another one that it may start in.
+
+    The recorded nouns get their first history row.
+    """
     if not rows:
         return
     cycle = LIFE_CYCLES[NOUNS[table]]
-    session.execute(insert(core(table)), [{**row, "state": cycle.initial, "reason": reason} for row in rows])
+    state = start or cycle.initial
+    if state not in cycle.starts:
+        raise IllegalMoveError(f"{cycle.noun}: nothing -> {state}")
+    reason = reason[:REASON_LENGTH]
+    session.execute(insert(core(table)), [{**row, "state": state, "reason": reason} for row in rows])
     if table in RECORDED:
         ids = [str(row["id"]) for row in rows]
-        record(session, NOUNS[table], ids, "", Change((), cycle.initial, actor, reason))
+        record(session, NOUNS[table], ids, "", Change((), state, actor, reason))
 
 
 def close_run_if_ended(session: Session, run_id: str, actor: str) -> bool:

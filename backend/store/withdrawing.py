@@ -14,6 +14,7 @@ from backend.store.inserting import chunked
 from backend.store.tables import Allocation, Delivery, Run, WorkItem
 from backend.store.transitions import Change, Noun
 
+OPEN_RUN = ("queued", "expanding", "running")
 OPEN_ITEM = ("waiting", "assigned")
 OPEN_DELIVERY = ("waiting", "assigned")
 
@@ -39,10 +40,8 @@ def withdraw_task(session: Session, task_id: str, *, actor: str) -> None:
     """End the task's runs and cancel what waits; running work is asked to stop and may still bring its articles."""
     reason = "its message task was deleted"
     # The runs first: an expansion that is under way then adds nothing more.
-    runs = _ids(session, Run, Run.task_id == task_id, Run.state.in_(("expanding", "running")))
-    transitions.move(
-        session, Run, runs, Change(("expanding", "running"), "cancelled", actor, reason), ended_at=now()
-    )
+    runs = _ids(session, Run, Run.task_id == task_id, Run.state.in_(OPEN_RUN))
+    transitions.move(session, Run, runs, Change(OPEN_RUN, "cancelled", actor, reason), ended_at=now())
     _cancel_allocations(session, task_id, actor, reason)
     for run_id in runs:
         items = _ids(session, WorkItem, WorkItem.run_id == run_id, WorkItem.state.in_(OPEN_ITEM))

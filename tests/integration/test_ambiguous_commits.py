@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, make_url, select
 
 from backend.dispatch import dispatching
+from backend.dispatch.dispatching import DispatchedTask
 from backend.dispatch.pump import pump
 from backend.domain.orders import Freeze, FrozenMessage, Outcome, Receipt, WorkOrder
 from backend.domain.ports import Lease, Standing
@@ -238,11 +239,13 @@ def more_deliveries(weak: Weak, ledger: SqlLedger, number: int) -> list[str]:
 
 
 def test_a_dispatch_makes_one_run_with_each_item_once(weak: Weak, loss: Loss) -> None:
-    task_id = building.make_task(weak.engine, building.make_feeds(weak.engine, 1))
+    task_id = building.make_task(weak.engine, building.make_feeds(weak.engine, 1), overlap="allow")
 
     def run(number: int) -> None:
         before = {row.id for row in building.rows_of(weak.engine, Run)}
-        started = dispatching._dispatch_one(weak.proxied, task_id, "manual", "ana").run_id
+        dispatched = dispatching._dispatch_one(weak.proxied, task_id, "manual", "ana")
+        assert isinstance(dispatched, DispatchedTask)
+        started = dispatched.run_id
         assert {row.id for row in building.rows_of(weak.engine, Run)} - before == {started}
         assert [item.run_id for item in building.items_of(weak.engine)].count(started) == 1
         assert moves_of(weak.engine, started) == [("", "expanding"), ("expanding", "running")]

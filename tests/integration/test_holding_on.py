@@ -19,7 +19,7 @@ from backend.domain.errors import Unavailable
 from backend.domain.ports import Lease, Standing
 from backend.store import recovery, runs
 from backend.store.session import read, transact
-from backend.store.tables import Allocation, Node, Pulse, WorkItem
+from backend.store.tables import Allocation, MessageTask, Node, Pulse, WorkItem
 from backend.workers.forking import fork_child
 from backend.workers.leases import Leases
 from tests import building
@@ -102,6 +102,7 @@ def test_a_node_whose_workers_are_all_dead_gets_no_work(engine: Engine) -> None:
 
 def test_a_withdrawn_wake_up_leaves_nothing_in_redis_for_ever(engine: Engine, redis_client: Redis) -> None:
     world = building.make_world(engine)
+    building.change(engine, MessageTask, overlap="allow")
     building.dispatch(engine, world.task_id, redis_client)
     for order in iter(lambda: world.ledger.begin_next(world.queue, os.urandom(8).hex(), 10), None):
         queues.withdraw(redis_client, order.queue, order.allocation_id, order.attempt)

@@ -22,11 +22,17 @@ from backend.store.tables.base import FEED_ID, ID, MYSQL, Base
 class MessageTask(Base):
     """A saved job. The receiver's URL, headers and cookies are encrypted; `receiver` is '' without one.
 
-    `baseline_at`: articles first stored before it are never due.
+    `baseline_at`: articles first stored before it are never due. `next_fire_at` is the tick to come, and `None`
+    when there is none: by hand, disabled, or never again.
     """
 
     __tablename__ = "message_tasks"
-    __table_args__ = (Index(None, "all_feeds", "enabled"), Index(None, "created_at", "id"), MYSQL)
+    __table_args__ = (
+        Index(None, "all_feeds", "enabled"),
+        Index(None, "created_at", "id"),
+        Index(None, "next_fire_at"),
+        MYSQL,
+    )
 
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     name: Mapped[str] = mapped_column(String(100))
@@ -41,6 +47,9 @@ class MessageTask(Base):
     cron_exp: Mapped[str] = mapped_column(String(100), default="")
     time_zone: Mapped[str] = mapped_column(String(64), default="UTC")
     enabled: Mapped[bool] = mapped_column(Boolean, server_default=true())
+    overlap: Mapped[str] = mapped_column(ascii_key(16), server_default="queue")
+    paused: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    next_fire_at: Mapped[datetime | None]
     baseline_at: Mapped[datetime] = mapped_column(server_default=Clock())
     created_at: Mapped[datetime] = mapped_column(server_default=Clock())
 

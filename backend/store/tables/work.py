@@ -25,7 +25,12 @@ class Run(Base):
     """One dispatch of one message task. `cursor` is the last feed that became a work item."""
 
     __tablename__ = "runs"
-    __table_args__ = (Index(None, "state", "id"), Index(None, "task_id", "id"), MYSQL)
+    __table_args__ = (
+        Index(None, "state", "id"),
+        Index(None, "task_id", "id"),
+        Index(None, "task_id", "state"),
+        MYSQL,
+    )
 
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     task_id: Mapped[str] = mapped_column(ID)
