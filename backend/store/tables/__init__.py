@@ -13,8 +13,8 @@ from backend.store.tables.nodes import Node, NodeCredential
 from backend.store.tables.operations import Beat, History, Lock, Pulse
 from backend.store.tables.people import AccessKey, Login, User
 from backend.store.tables.publishing import PublishAccount, PublishTask
-from backend.store.tables.schedules import Scheduler, Tick
 from backend.store.tables.requests import IdempotentRequest
+from backend.store.tables.schedules import Scheduler, Tick
 from backend.store.tables.selections import Selection, SelectionPart
 from backend.store.tables.work import Allocation, Delivery, DeliveryArticle, Run, WorkItem
 
