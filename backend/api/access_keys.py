@@ -21,7 +21,7 @@ access_keys = Routes(
 
 
 @access_keys.post("")
-@declare(Access.VIEWER, errors=(409,))
+@declare(Access.VIEWER, creates=True, errors=(409,))
 def make_key(body: KeyRequest) -> NewKeyAnswer:
     """Make a key of one's own; its secret is shown this once. An access key can't make another one."""
     own_login()

@@ -31,7 +31,7 @@ def list_users(query: PageQuery) -> Page[UserAnswer]:
 
 
 @users.post("")
-@declare(Access.ADMIN, errors=(409,))
+@declare(Access.ADMIN, creates=True, errors=(409,))
 def add_user(body: UserRequest) -> UserAnswer:
     """Add a user."""
     user_id, hashed = new_id(), hash_password(body.password)

@@ -71,6 +71,9 @@ def test_a_signed_token_with_every_claim_is_read() -> None:
         signed(CLAIMS | {"login": 7}),
         jwt.encode(CLAIMS, "", algorithm="none"),
     ],
+    ids=lambda _token: (
+        "token"
+    ),  # tokens hold the time: processes that share the tests must call them the same
 )
 def test_anything_else_is_dead(token: str) -> None:
     with pytest.raises(Unauthenticated) as refused:
