@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent
+ORIGIN = re.compile(r"^https?://[a-z0-9.\-\[\]:]+$")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 NODE_TYPES = ("parent", "child")
 
@@ -91,6 +93,15 @@ def _networks(value: object) -> tuple[str, ...]:
         raise ValueError(f"must be a list of networks such as 127.0.0.0/8,10.1.0.0/16 ({error})") from None
 
 
+def _origins(value: object) -> tuple[str, ...]:
+    parts = value if isinstance(value, list) else _text(value).replace(",", " ").split()
+    origins = tuple(_text(part).rstrip("/").casefold() for part in parts)
+    for origin in origins:
+        if origin != "*" and not ORIGIN.match(origin):
+            raise ValueError("must be a list of origins such as https://admin.example.com, or *")
+    return origins
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """Where one setting comes from: its environment variable, its path in `config.yaml`, its parser."""
@@ -130,6 +141,13 @@ class Settings:
     )
     gunicorn_threads: int = _setting(
         "GUNICORN_THREADS", "gunicorn.threads", _count(1, 256), 8, "threads of each such process"
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        "CASCADE_CORS_ORIGINS",
+        "http.cors_origins",
+        _origins,
+        (),
+        "origins whose pages may use the API, comma-separated; empty: none but our own",
     )
     secret_key: str = _setting(
         "CASCADE_SECRET_KEY",

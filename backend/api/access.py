@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from flask import Flask, current_app, g, request
 
@@ -37,31 +36,37 @@ class Declaration:
 
     `code`: the envelope's code on success. `errors`: HTTP statuses that it answers beside the ones that follow
     from its access and inputs. `media`: content types of an answer that is not in the envelope, `reads`: of a
-    body that is no JSON. `creates`: it takes an `Idempotency-Key`.
+    body that is no JSON. `creates`: it takes an `Idempotency-Key`. `versioned`: it answers with an
+    `ETag` (`backend.api.preconditions`). `body_bytes`: how large a body may be, where a megabyte is too little.
     """
 
     access: Access
     code: int = 0
-    errors: frozenset[int] = frozenset()
+    errors: tuple[int, ...] = ()
     media: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     creates: bool = False
+    versioned: bool = False
+    body_bytes: int = 0
 
 
-def declare(
-    access: Access,
-    *,
-    code: int = 0,
-    errors: tuple[int | HTTPStatus, ...] = (),
-    media: tuple[str, ...] = (),
-    reads: tuple[str, ...] = (),
-    creates: bool = False,
-) -> Callable[[View], View]:
+class Details(TypedDict, total=False):
+    """What `declare` takes beside the access: see `Declaration`."""
+
+    code: int
+    errors: tuple[int, ...]
+    media: tuple[str, ...]
+    reads: tuple[str, ...]
+    creates: bool
+    versioned: bool
+    body_bytes: int
+
+
+def declare(access: Access, **details: Unpack[Details]) -> Callable[[View], View]:
     """Declare who may use a route and how it answers; the route's own decorator stands above."""
-
-    if creates and access is Access.OPEN:
+    declaration = Declaration(access, **details)
+    if declaration.creates and access is Access.OPEN:
         raise ValueError("an Idempotency-Key belongs to whoever sends it: an open route can't take one")
-    declaration = Declaration(access, code, frozenset(map(int, errors)), media, reads, creates)
 
     def mark(view: View) -> View:
         setattr(view, ATTRIBUTE, declaration)

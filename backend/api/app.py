@@ -17,6 +17,7 @@ from backend.api.articles import articles
 from backend.api.cascade import cascade
 from backend.api.context import NAME, Parts
 from backend.api.contract import Contract
+from backend.api.cors import allow_origins
 from backend.api.docs import docs
 from backend.api.errors import answer_errors
 from backend.api.feeds import feeds
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> Contract:
     app.extensions[NAME] = _build(settings)
     # In this order: a request has its id before anything can refuse it.
     trace(app)
+    allow_origins(app, settings.cors_origins)
     guard(app)
     answer_errors(app)
     for pages in PAGES:

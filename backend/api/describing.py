@@ -49,6 +49,21 @@ IDEMPOTENCY_KEY: Any = {
     "schema": {"type": "string", "pattern": USABLE_KEY.pattern},
     "example": "0199a3c4-7d5e-7c1b-9d8e-2f4a6b8c0d1e",
 }
+IF_NONE_MATCH: Any = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "An `ETag` from before: what did not change since is answered 304, without a body.",
+    "schema": {"type": "string"},
+}
+IF_MATCH: Any = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of what you saw: what changed since is left alone, 412.",
+    "schema": {"type": "string"},
+}
+ETAG_HEADER = {"description": "Names this version.", "schema": {"type": "string"}}
 REPLAYED_HEADER = {
     "description": "`true` when this is the answer of the first time.",
     "schema": {"type": "string", "enum": ["true"]},
@@ -114,8 +129,7 @@ def describe(
         *_parameters(signature.path, "path", schemas),
         *_parameters(signature.query, "query", schemas),
     ]
-    if declared.creates:
-        parameters.append(IDEMPOTENCY_KEY)
+    parameters += _conditions(method, declared)
     if parameters:
         operation.parameters = parameters
     if signature.body or declared.reads:
@@ -162,13 +176,27 @@ def _body(model: type[BaseModel] | None, media: tuple[str, ...], schemas: Schema
     return {"content": content, "required": model is None or body_is_required(model)}
 
 
+def _conditions(method: str, declared: Declaration) -> Iterator[Any]:
+    if declared.creates:
+        yield IDEMPOTENCY_KEY
+    if declared.versioned:
+        yield IF_NONE_MATCH if method == "GET" else IF_MATCH
+
+
+def _headers(declared: Declaration) -> Json:
+    found: Json = {REPLAYED: REPLAYED_HEADER} if declared.creates else {}
+    return found | ({"ETag": ETAG_HEADER} if declared.versioned else {})
+
+
 def _responses(
     method: str, declared: Declaration, signature: Signature, schemas: Schemas, *, any_content_type: bool
 ) -> Any:
     done: Json = {"description": "Done.", "content": _success(declared, signature, schemas)}
-    if declared.creates:
-        done["headers"] = {REPLAYED: REPLAYED_HEADER}
+    if headers := _headers(declared):
+        done["headers"] = headers
     answers: Json = {"200": done}
+    if declared.versioned and method == "GET":
+        answers["304"] = {"description": "It is what `If-None-Match` names."}
     refusal = {JSON: {"schema": schemas.reference(ErrorEnvelope, "serialization")}}
     for status in sorted(_statuses(method, declared, signature, any_content_type=any_content_type)):
         description = ERRORS.get(status, HTTPStatus(status).phrase)
@@ -189,13 +217,15 @@ def _success(declared: Declaration, signature: Signature, schemas: Schemas) -> J
 def _statuses(
     method: str, declared: Declaration, signature: Signature, *, any_content_type: bool
 ) -> set[int]:
-    found = {422, 503} | declared.errors
+    found = {422, 503, *declared.errors}
     if declared.access is not Access.OPEN:
         found |= {401, 403}
     if signature.path:
         found.add(404)
     if declared.creates:
         found.add(409)
+    if declared.versioned and method != "GET":
+        found.add(412)
     if method in {"POST", "PUT", "PATCH"}:
         found.add(413)
     if signature.body:

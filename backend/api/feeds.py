@@ -101,10 +101,9 @@ def delete_feed(path: FeedPath) -> None:
 
 
 @feeds.post("/import")
-@declare(Access.OPERATOR, errors=(400, 415), reads=OPML_TYPES)
+@declare(Access.OPERATOR, errors=(400, 415), reads=OPML_TYPES, body_bytes=OPML_BYTES)
 def import_feeds() -> ImportAnswer:
     """Add the feeds of an OPML file; doing it again adds nothing."""
-    request.max_content_length = OPML_BYTES
     if request.mimetype not in OPML_TYPES:
         raise UnreadableBody(expected=OPML_TYPES[0])
     listed = parse_opml(request.get_data())

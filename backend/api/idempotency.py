@@ -52,10 +52,11 @@ def _reservation(key: str) -> Reservation:
         raise InvalidInput(fields={HEADER: InvalidInput("bad_idempotency_key", limit=MAX_KEY)})
     node = g.get("node")
     caller = f"node {node.id}" if node else f"user {g.user.id}"
+    # The key, which is not stored, keeps a password in the body from being guessed by its hash.
     query, body = request.query_string.decode("latin-1"), request.get_data().decode("latin-1")
     return Reservation(
         id=digest(caller, request.method, request.path, key),
-        fingerprint=digest(query, body),
+        fingerprint=digest(key, query, body),
         execution=new_id(),
     )
 

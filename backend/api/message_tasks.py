@@ -6,11 +6,14 @@ import dataclasses
 from typing import Any
 
 from pydantic import BaseModel
+from sqlalchemy.orm import Session
 
 from backend.api.access import Access, declare
+from backend.api.answers import Reply
 from backend.api.auth import may_see_secrets
 from backend.api.context import actor, asker, parts
 from backend.api.masking import mask_cookies, mask_headers, mask_url
+from backend.api.preconditions import is_conditional, require_match, tagged
 from backend.api.routes import Routes
 from backend.api.schemas.common import Page, PageQuery
 from backend.api.schemas.message_tasks import TaskAnswer, TaskChangeRequest, TaskPath, TaskRequest
@@ -48,24 +51,26 @@ def list_tasks(query: PageQuery) -> Page[TaskAnswer]:
 
 
 @message_tasks.get("/<id:task_id>")
-@declare(Access.VIEWER)
-def get_task(path: TaskPath) -> TaskAnswer:
+@declare(Access.VIEWER, versioned=True)
+def get_task(path: TaskPath) -> Reply[TaskAnswer]:
     """One message task."""
-    return _answer(_standing(path.task_id))
+    return _tagged(_standing(path.task_id))
 
 
 @message_tasks.put("/<id:task_id>")
-@declare(Access.OPERATOR, errors=(409,))
-def change_task(path: TaskPath, body: TaskChangeRequest) -> TaskAnswer:
+@declare(Access.OPERATOR, errors=(409,), versioned=True)
+def change_task(path: TaskPath, body: TaskChangeRequest) -> Reply[TaskAnswer]:
     """Change a message task; what is left out stays."""
     before, cipher = _standing(path.task_id).content, parts().cipher
     after = check_task(dataclasses.replace(before, **_fields(body)))
     who = actor()
-    view = transact(
-        parts().engine,
-        lambda session: store.update_task(session, cipher, path.task_id, before, after, actor=who),
-    )
-    return _answer(view)
+
+    def change(session: Session) -> TaskView:
+        if is_conditional():
+            require_match(store.get_task(session, cipher, path.task_id, lock=True).content)
+        return store.update_task(session, cipher, path.task_id, before, after, actor=who)
+
+    return _tagged(transact(parts().engine, change))
 
 
 @message_tasks.delete("/<id:task_id>")
@@ -85,6 +90,10 @@ def _fields(asked: BaseModel) -> dict[str, Any]:
     if isinstance(fields.get("feed_ids"), list):
         fields["feed_ids"] = tuple(fields["feed_ids"])
     return fields
+
+
+def _tagged(view: TaskView) -> Reply[TaskAnswer]:
+    return tagged(_answer(view), view.content)
 
 
 def _answer(view: TaskView) -> TaskAnswer:

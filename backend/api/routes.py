@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.utils import parse_and_store_tags, parse_method, parse_rule
@@ -62,12 +62,17 @@ class Routes(APIBlueprint):
 
         @wraps(func)
         def view(**path_values: str) -> Response:
+            if declaration.body_bytes:
+                request.max_content_length = declaration.body_bytes
             inputs = self._read(signature, path_values)
 
             def work() -> Response:
                 return _response(func(**inputs), declaration.code)
 
-            return once(work) if declaration.creates else work()
+            answer = once(work) if declaration.creates else work()
+            if declaration.versioned:
+                answer.make_conditional(request)
+            return answer
 
         setattr(view, ATTRIBUTE, declaration)
         return view

@@ -55,9 +55,9 @@ def create_task(session: Session, cipher: Cipher, task_id: str, task: CheckedTas
     return get_task(session, cipher, task_id)
 
 
-def get_task(session: Session, cipher: Cipher, task_id: str) -> TaskView:
-    """The task. Raises `NotFound`."""
-    row = session.get(MessageTask, task_id)
+def get_task(session: Session, cipher: Cipher, task_id: str, *, lock: bool = False) -> TaskView:
+    """The task; with `lock` nobody else changes it in this transaction. Raises `NotFound`."""
+    row = session.get(MessageTask, task_id, with_for_update=lock or None)
     if row is None:
         raise NotFound(noun="message task", id=task_id)
     return _view(cipher, row, _feeds_of(session, [task_id]).get(task_id, ()))

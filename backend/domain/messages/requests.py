@@ -62,6 +62,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "This request took effect, but its answer could not be kept; look at the list for what it made.",
         "该请求已生效，但其应答未能保存；请在列表中查看结果。",
     ),
+    "changed_meanwhile": (
+        "It was changed since you read it; read it again, then make your change.",
+        "自您读取之后它已被修改；请重新读取后再改。",
+    ),
     "not_ready": ("Not ready: {detail}", "尚未就绪：{detail}"),
     "field_missing": ("is required", "必填"),
     "field_unknown": ("is not known here; leave it out", "未知字段，请去掉"),
