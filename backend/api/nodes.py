@@ -40,7 +40,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 @nodes.post("/nodes")
-@declare(Access.ADMIN, errors=(409,))
+@declare(Access.ADMIN, errors=(409,), creates=True)
 def add_node(body: NodeRequest) -> Reply[NodeAnswer]:
     """Add a child node; its credentials are made by a call of their own."""
     if body.node_type == 0:
@@ -113,7 +113,7 @@ def delete_node(path: NodePath, query: DeletionQuery) -> None:
 
 
 @nodes.post("/nodes/<id:node_id>/credentials")
-@declare(Access.ADMIN, errors=(409,))
+@declare(Access.ADMIN, errors=(409,), creates=True)
 def make_credentials(path: NodePath, body: CredentialsRequest) -> Reply[CredentialsAnswer]:
     """Make a pair for a node, or replace the one that stands; the secret is shown this once."""
     pair = new_pair()

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from backend import bootstrap
 from backend.dispatch import queues, repairs, scheduler
+from backend.dispatch.notifying import Notifying
 from backend.dispatch.pump import Limits, pump
 from backend.domain.errors import CascadeError, Unavailable
 from backend.domain.identifiers import new_id
@@ -66,6 +67,7 @@ class Beat:
     limits: Limits
     lease_seconds: float
     delivery_attempts: int
+    notifying: Notifying | None = None
     instance: str = field(default_factory=new_id)
     finder: repairs.LostFinder = field(default_factory=repairs.LostFinder)
     pulse: Timer = field(default_factory=lambda: Timer(PULSE_SECONDS))
@@ -95,6 +97,8 @@ class Beat:
             yield lambda: scheduler.plan_missing(self.engine, self.clock)
         yield lambda: scheduler.fire_due(self.engine, self.clock)
         yield lambda: pump(self.engine, self.redis, self.limits)
+        if self.notifying is not None:
+            yield self.notifying.tell
         # Here and not among the repairs: people wait for the end of a run.
         yield lambda: repairs.close_runs(self.engine)
         yield lambda: scheduler.start_queued(self.engine)
@@ -144,6 +148,8 @@ class Beat:
 
     def farewell(self) -> None:
         """Say that this beat stops."""
+        if self.notifying is not None:
+            self.notifying.close()
         try:
             transact(self.engine, lambda session: recovery.forget_beat(session, self.instance), attempts=1)
         except Unavailable:
@@ -162,9 +168,11 @@ class Beat:
 
 def build(settings: Settings) -> Beat:
     """A beat over the settings' database and Redis."""
+    engine, redis = bootstrap.build_engine(settings, pooled=True), bootstrap.build_redis(settings)
     return Beat(
-        engine=bootstrap.build_engine(settings, pooled=True),
-        redis=bootstrap.build_redis(settings),
+        engine=engine,
+        redis=redis,
+        notifying=Notifying(engine, redis, bootstrap.build_http(settings)),
         limits=bootstrap.build_limits(settings),
         lease_seconds=settings.lease_seconds,
         delivery_attempts=settings.delivery_attempts,

@@ -21,6 +21,9 @@ ALLOCATIONS, FEEDS, ITEMS = core(Allocation), core(Feed), core(WorkItem)
 BEGUN_COLUMNS = (ALLOCATIONS.c.id, ALLOCATIONS.c.attempt, ALLOCATIONS.c.kind, ALLOCATIONS.c.queue)
 
 
+UNCLAIMED_READ = 5000
+
+
 @dataclass(frozen=True, slots=True)
 class Taker:
     """Who begins work: the node, the start of its process, and how long its lease holds, in seconds."""
@@ -183,6 +186,39 @@ def pending_by_node(session: Session, node_ids: Sequence[str]) -> dict[str, int]
         .group_by(Allocation.node_id)
     )
     return {row[0]: int(row[1]) for row in session.execute(query)}
+
+
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """A pending allocation of a remote node that can be told about it at `callback_url`."""
+
+    allocation_id: str
+    node_id: str
+    node_name: str
+    callback_url: str
+    feed_count: int
+
+
+def unclaimed(session: Session) -> list[Unclaimed]:
+    """What waits to be claimed by our own remote nodes that gave a callback URL, oldest first."""
+    told = (Node.transport == "remote", Node.callback_url != "", Node.instance != "", Node.is_active)
+    nodes = {
+        row.id: row for row in session.execute(select(Node.id, Node.name, Node.callback_url).where(*told))
+    }
+    if not nodes:
+        return []
+    query = (
+        select(Allocation.id, Allocation.node_id, Allocation.item_count)
+        .where(Allocation.node_id.in_(nodes), Allocation.state == "pending", Allocation.kind == "update")
+        .order_by(Allocation.id)
+        .limit(UNCLAIMED_READ)
+    )
+    return [
+        Unclaimed(
+            row.id, row.node_id, nodes[row.node_id].name, nodes[row.node_id].callback_url, row.item_count
+        )
+        for row in session.execute(query)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

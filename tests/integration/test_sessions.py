@@ -23,7 +23,7 @@ from backend.domain.identifiers import new_id
 from backend.store import allocations, deliveries, migrate, nodes, planning, recovery, runs, session
 from backend.store.columns import now
 from backend.store.session import create_engine_for, long_work, read, short_transaction, transact
-from backend.store.tables import Allocation, Base, Delivery, Lock, Run, WorkItem
+from backend.store.tables import Allocation, Base, Delivery, Lock, Node, Run, WorkItem
 from tests import building
 from tests.databases import MariaDbTemplate
 from tests.servers import MariaDb, wait_until
@@ -447,6 +447,7 @@ LOOPS: dict[str, Callable[[Session], object]] = {
     ),
     "begun_by": lambda one: allocations.begun_by(one, "node:n", new_id()),
     "feed_orders": lambda one: allocations.feed_orders(one, new_id()),
+    "unclaimed": allocations.unclaimed,
     "waiting_kinds": planning.waiting_kinds,
     "waiting_items": lambda one: planning.waiting_items(one, {"rss": 2000}),
     "expired_leases": recovery.expired_leases,
@@ -525,6 +526,8 @@ def fill(engine: Engine, count: int) -> None:
         for table, rows in ((Run, run), (Allocation, allocation), (WorkItem, item), (Delivery, delivery)):
             one.execute(insert(table), rows)
         one.execute(update(Delivery).values(attempted_at=now(-3600)))
+        told = {"transport": "remote", "instance": "i", "callback_url": "http://n.example"}
+        one.add(Node(id="n", name="n", slug="n", **told))
         recovery.stamp_pulse(one, "beat", 45.0)
 
     transact(engine, work)
