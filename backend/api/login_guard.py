@@ -134,7 +134,8 @@ class MemoryCounter:
 class LoginGuard:
     """Lets a password be checked, or says how long to wait."""
 
-    def __init__(self, redis: Redis | None, lock_seconds: float) -> None:
+    def __init__(self, redis: Redis | None, lock_seconds: float, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._busy_seconds = busy_seconds
         self._redis = redis
         self._shared = RedisCounter(redis, lock_seconds) if redis is not None else None
         self._own = MemoryCounter(lock_seconds)
@@ -157,7 +158,7 @@ class LoginGuard:
             self._redis.close()
 
     def _admitted(self, key: str) -> Counter:
-        end = time.monotonic() + BUSY_SECONDS
+        end = time.monotonic() + self._busy_seconds
         while True:
             counter, wait = self._ask(key)
             if wait is None:

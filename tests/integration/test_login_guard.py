@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -79,6 +79,20 @@ def test_many_right_passwords_at_once_wait_for_each_other_and_pass(make_guard: M
     guard = make_guard()
     met = together(*[lambda: guess(guard, right=True)] * 16)
     assert met == ["checked"] * 16
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_who_waits_too_long_for_other_checks_is_told_to_come_again(
+    redis_server: RedisServer, shared: bool
+) -> None:
+    redis = connect(redis_server.url, retries=0) if shared else None
+    with ExitStack() as under_way, closing(LoginGuard(redis, 60, busy_seconds=0.1)) as guard:
+        for _ in range(WRONG_PASSWORDS):
+            under_way.enter_context(guard.checking("ana", "192.0.2.1"))
+        assert guess(guard) == "login_busy"
+        assert guess(guard, name="ben") == "checked"
+        under_way.close()
+        assert guess(guard) == "checked"
 
 
 def test_a_check_that_fails_by_itself_counts_as_nothing(make_guard: MakeGuard) -> None:
