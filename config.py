@@ -224,6 +224,20 @@ class Settings:
     delivery_attempts: int = _setting(
         "CASCADE_DELIVERY_ATTEMPTS", "deliver.attempts", _count(1, 20), 6, "attempts at one delivery"
     )
+    host_concurrency: int = _setting(
+        "CASCADE_HOST_CONCURRENCY",
+        "work.host_concurrency",
+        _count(0, 10000),
+        8,
+        "feeds of one host that are collected at a time, over all nodes; 0: any number",
+    )
+    host_gap_seconds: float = _setting(
+        "CASCADE_HOST_GAP_SECONDS",
+        "work.host_gap_seconds",
+        _seconds(0, 600),
+        0.1,
+        "least time between two requests to one host, over all nodes that share Redis",
+    )
     retry_base_seconds: float = _setting(
         "CASCADE_RETRY_BASE_SECONDS",
         "work.retry_base_seconds",

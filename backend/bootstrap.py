@@ -20,6 +20,7 @@ import config
 from backend.dispatch.broker import ANSWER_SECONDS, RETRIES, connect
 from backend.dispatch.pump import Limits
 from backend.domain.errors import ConfigurationError
+from backend.domain.politeness import HostLimits
 from backend.domain.ports import HttpClient
 from backend.outbound.client import GuardedHttpClient
 from backend.store.cipher import Cipher
@@ -95,7 +96,14 @@ def build_http(settings: Settings) -> HttpClient:
 
 def build_limits(settings: Settings) -> Limits:
     """What the pump must know of the settings."""
-    return Limits(work_seconds=max(settings.update_seconds, settings.deliver_seconds))
+    return Limits(
+        work_seconds=max(settings.update_seconds, settings.deliver_seconds), hosts=build_host_limits(settings)
+    )
+
+
+def build_host_limits(settings: Settings) -> HostLimits:
+    """How each host of feeds is treated."""
+    return HostLimits(settings.host_concurrency, settings.host_gap_seconds)
 
 
 def load_plugins(group: str) -> dict[str, Any]:

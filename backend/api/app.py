@@ -13,6 +13,7 @@ from werkzeug.routing import BaseConverter
 from backend import bootstrap
 from backend.api.access import guard
 from backend.api.access_keys import access_keys
+from backend.api.alerts import alerts
 from backend.api.articles import articles
 from backend.api.cascade import cascade
 from backend.api.context import NAME, Parts
@@ -43,6 +44,7 @@ PAGES = (
 )
 ROUTES = (
     access_keys,
+    alerts,
     articles,
     feeds,
     health,

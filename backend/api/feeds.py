@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from flask import Response, request
 
@@ -17,7 +18,9 @@ from backend.api.schemas.feeds import (
     FeedPath,
     FeedQuery,
     FeedRequest,
+    FullFeedAnswer,
     ImportAnswer,
+    MoveAnswer,
     RefusedAnswer,
 )
 from backend.domain.errors import InvalidInput
@@ -62,10 +65,13 @@ def list_feeds(query: FeedQuery) -> Page[FeedAnswer]:
 
 @feeds.get("/<id:feed_id>")
 @declare(Access.VIEWER)
-def get_feed(path: FeedPath) -> FeedAnswer:
-    """One feed."""
-    view = read(parts().engine, lambda session: store.get_feed(session, path.feed_id))
-    return FeedAnswer.model_validate(view)
+def get_feed(path: FeedPath) -> FullFeedAnswer:
+    """One feed, with how its address changed by itself."""
+    view, moves = read(
+        parts().engine,
+        lambda session: (store.get_feed(session, path.feed_id), store.moves_of(session, path.feed_id)),
+    )
+    return FullFeedAnswer(**asdict(view), moves=[MoveAnswer.model_validate(move) for move in moves])
 
 
 @feeds.put("/<id:feed_id>")

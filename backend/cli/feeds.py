@@ -1,4 +1,4 @@
-"""`cascade feed`: add, import and list."""
+"""`cascade feed`: add, import, list, pause and resume."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from backend.cli.tables import listing
 from backend.domain.errors import CascadeError, ConfigurationError, InvalidInput
 from backend.domain.feeds import FeedDraft, draft_feed
 from backend.domain.opml import parse_opml
-from backend.store.feeds import FeedView, create_feed, feeds_after, import_feeds
+from backend.store.feeds import FeedView, create_feed, feeds_after, import_feeds, update_feed
 from backend.store.session import read, transact
 
 MAXIMUM_FILE_BYTES = 20 * 1024 * 1024
 PAGE = 1000
+COLUMNS = ("id", "kind", "name", "url", "is_active", "collected_at", "next_check_at", "error_message")
 
 
 @click.group()
 def feed() -> None:
-    """Add, import and list feeds."""
+    """Add, import, list, pause and resume feeds."""
 
 
 @feed.command()
@@ -67,6 +68,27 @@ def import_(file: Path, data_dir: Path | None) -> None:
     result(count.added)
 
 
+@feed.command()
+@click.argument("feed_id")
+@options.data_dir
+def pause(feed_id: str, data_dir: Path | None) -> None:
+    """Stop collecting a feed; it is kept with its articles."""
+    _switch(feed_id, data_dir, on=False)
+
+
+@feed.command()
+@click.argument("feed_id")
+@options.data_dir
+def resume(feed_id: str, data_dir: Path | None) -> None:
+    """Collect a feed again, also one that was gone or waits for its next check."""
+    _switch(feed_id, data_dir, on=True)
+
+
+def _switch(feed_id: str, data_dir: Path | None, *, on: bool) -> None:
+    with opened(data_dir) as place:
+        transact(place.engine, lambda session: update_feed(session, feed_id, is_active=on))
+
+
 @feed.command("list")
 @options.as_json
 @options.data_dir
@@ -74,7 +96,7 @@ def list_(as_data: bool, data_dir: Path | None) -> None:
     """List every feed."""
     with opened(data_dir) as place:
         rows = [_row(one) for one in every_feed(place.engine)]
-    listing(("id", "kind", "name", "url", "collected_at", "error_message"), rows, as_data=as_data)
+    listing(COLUMNS, rows, as_data=as_data)
 
 
 def every_feed(engine: Engine) -> list[FeedView]:

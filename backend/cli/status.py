@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from backend.bootstrap import load_settings
 from backend.cli import options
-from backend.cli.language import say
+from backend.cli.language import language, say
 from backend.cli.opening import open_redis, reachable_engine
 from backend.cli.output import as_json, note, result
 from backend.cli.tables import table
 from backend.dispatch.health import readiness
+from backend.store.alerts import list_alerts
 from backend.store.nodes import list_nodes
 from backend.store.runs import list_runs
 from backend.store.session import read
@@ -61,6 +62,10 @@ def _stored(session: Session) -> dict[str, Any]:
         "nodes": [asdict(one) for one in list_nodes(session)],
         "runs": [asdict(one) for one in list_runs(session, RUNS_SHOWN)],
         "waiting": [asdict(one) for one in waiting(session)],
+        "alerts": [
+            {"opened_at": one.opened_at, "message": one.sentence(language())}
+            for one in list_alerts(session, only_open=True)[0]
+        ],
     }
 
 
@@ -73,6 +78,7 @@ def _print(found: dict[str, Any]) -> None:
         run["items"], run["deliveries"] = _counts(run["items"]), _counts(run["deliveries"])
     _section(found, "runs", ("run_id", "task_name", "state", "items", "deliveries", "created_at"))
     _section(found, "waiting", ("kind", "count", "reason", "since"))
+    _section(found, "alerts", ("opened_at", "message"))
 
 
 def _section(found: dict[str, Any], name: str, columns: tuple[str, ...]) -> None:

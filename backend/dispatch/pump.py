@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
 from backend.dispatch.queues import DEFAULT_QUEUE, enqueue_many, node_queue
+from backend.domain import politeness
 from backend.domain.admission import WINDOW_SECONDS, admit
 from backend.domain.planner import batch_size, batches, plan
-from backend.store import deliveries, nodes, planning
+from backend.domain.politeness import NO_LIMITS, HostLimits
+from backend.store import deliveries, hosts, nodes, planning
 from backend.store.session import read, transact
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
-    from backend.domain.planner import NodeLoad
+    from backend.domain.planner import Candidate, NodeLoad
     from backend.store.deliveries import WaitingDelivery
     from backend.store.planning import Placed
 
@@ -31,15 +34,17 @@ DELIVERIES_PER_BATCH = 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the pump must know of the settings: the longest own limit of any work, in seconds."""
+    """What the pump must know of the settings: the longest own limit of any work, in seconds, and how hosts are treated."""
 
     work_seconds: float
+    hosts: HostLimits = NO_LIMITS
 
 
 def pump(engine: Engine, redis: Redis | None, limits: Limits) -> int:
     """Place everything that has room; how many allocations were made. Cheap when there is nothing to do."""
     made = 0
-    for has_work, place in ((_has_items, _place_items), (_has_deliveries, _place_deliveries)):
+    place_items = partial(_place_items, limits=limits)
+    for has_work, place in ((_has_items, place_items), (_has_deliveries, _place_deliveries)):
         while read(engine, has_work):
             placed = transact(engine, place)
             made += len(placed)
@@ -67,17 +72,25 @@ def _has_items(session: Session) -> bool:
     return bool(planning.waiting_kinds(session))
 
 
-def _place_items(session: Session) -> list[Placed]:
+def _place_items(session: Session, limits: Limits) -> list[Placed]:
     planning.take_pump_lock(session)
     known = nodes.facts(session)
     loads = nodes.loads(known, "update")
-    items = planning.waiting_items(session, _limits(session, loads))[:ITEMS_PER_TRANSACTION]
+    items = _admitted_items(session, _limits(session, loads), limits.hosts.concurrency)
     if not items:
         return []
     sizes = {load.node_id: batch_size(load.max_capacity) for load in loads}
     queues = {one.id: node_queue(one.slug) for one in known}
     attached = {one.id for one in known if one.transport == "attached"}
     return planning.place_items(session, batches(plan(items, loads), sizes), queues, attached)
+
+
+def _admitted_items(session: Session, by_kind: dict[str, int], concurrency: int) -> list[Candidate]:
+    """The oldest items that may be asked for now; hosts that have their share or want to be left alone are passed over."""
+    in_flight = hosts.in_flight(session) if concurrency else {}
+    saturated = {name for name, count in in_flight.items() if count >= concurrency}
+    waiting = planning.waiting_items(session, by_kind, saturated | hosts.held(session).keys())
+    return politeness.admit(waiting[:ITEMS_PER_TRANSACTION], in_flight, concurrency)
 
 
 def _limits(session: Session, loads: list[NodeLoad]) -> dict[str, int]:

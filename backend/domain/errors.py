@@ -117,7 +117,8 @@ class HeldConnection(CascadeError):
 class WorkError(CascadeError):
     """A plug-in's work failed. The only error that a plug-in may raise on purpose.
 
-    `permanent`: never retry what cannot succeed. `retry_after`: seconds that the other side asked for.
+    `permanent`: never retry what cannot succeed. `retry_after`: seconds that the other side asked for;
+    `host_wait`: seconds for which its whole host wants to be left alone.
     `ambiguous`: the request was sent and its answer is not known.
     `detail`: the other side's own words, kept short. `response_status`: its HTTP status, 0 without an answer.
     """
@@ -131,6 +132,7 @@ class WorkError(CascadeError):
         permanent: bool = False,
         ambiguous: bool = False,
         retry_after: float | None = None,
+        host_wait: float | None = None,
         detail: str = "",
         response_status: int = 0,
         **params: object,
@@ -139,6 +141,7 @@ class WorkError(CascadeError):
         self.permanent = permanent
         self.ambiguous = ambiguous
         self.retry_after = retry_after
+        self.host_wait = host_wait
         self.detail = detail[:500]
         super().__init__(code, detail=self.detail, **params)
 

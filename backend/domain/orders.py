@@ -39,7 +39,10 @@ class ArticleDraft:
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """What a source found in one feed. `not_modified` means that the validators still hold."""
+    """What a source found in one feed. `not_modified` means that the validators still hold.
+
+    `final_url` is where permanent redirects led from `asked_url`.
+    """
 
     articles: tuple[ArticleDraft, ...] = ()
     title: str = ""
@@ -47,6 +50,7 @@ class FetchResult:
     last_modified: str = ""
     not_modified: bool = False
     final_url: str = ""
+    asked_url: str = ""
 
 
 def encodable(text: str) -> str:
@@ -85,23 +89,33 @@ def encodable_result(result: FetchResult) -> FetchResult:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why one piece of work failed. `retry_after` is in seconds."""
+    """Why one piece of work failed. `retry_after` is in seconds, and so is `host_wait`: the whole host's wish."""
 
     code: str
     message: str
     permanent: bool = False
     ambiguous: bool = False
     retry_after: float | None = None
+    host_wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Postponement:
+    """A feed was not asked at all: its host wants to be left alone for so many seconds. No attempt is counted."""
+
+    host: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class ItemOutcome:
-    """How one work item ended: a result or a failure, never both."""
+    """How one work item ended: a result, a failure or a postponement, never two of them."""
 
     item_id: str
     feed_id: str
     result: FetchResult | None = None
     failure: Failure | None = None
+    postponement: Postponement | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Candidate:
     run_id: str
     batch_limit: int | None = None
     kind: str = "rss"
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from backend.domain.errors import WorkError
 from backend.domain.orders import FeedOrder, FetchResult
+from backend.domain.politeness import HOLD_SECONDS
 from backend.domain.ports import HttpClient, HttpRequest, HttpResponse
 from backend.sources.parsing import parse_feed
 
@@ -73,10 +74,13 @@ def status_error(response: HttpResponse, now: datetime) -> WorkError:
     status, host = response.status, urlsplit(response.url).hostname or ""
     if status == 410:
         return WorkError("feed_gone", permanent=True, host=host)
+    wait = retry_after(response.headers, now) if status in {429, 503} else None
     return WorkError(
         "empty_answer" if 200 <= status < 300 else "http_status",
         permanent=400 <= status < 500 and status not in WORTH_RETRYING,
-        retry_after=retry_after(response.headers, now) if status in {429, 503} else None,
+        retry_after=wait,
+        # One feed's 429 is its host's answer to all of them.
+        host_wait=(wait or HOLD_SECONDS) if status == 429 else wait,
         host=host,
         status=status,
     )

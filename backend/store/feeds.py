@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict, NotFound
 from backend.domain.feeds import FeedDraft
+from backend.store.alerts import close_alerts
+from backend.store.feed_health import FEED_ALERTS
 from backend.store.inserting import chunked, insert_missing
-from backend.store.tables import Feed, MessageTaskFeed, WorkItem
+from backend.store.tables import Feed, FeedMove, MessageTaskFeed, WorkItem
 from backend.store.withdrawing import OPEN_ITEM, withdraw_feed
 
 
@@ -31,6 +33,9 @@ class FeedView:
     collected_at: datetime | None
     error_code: str
     error_message: str
+    failure_count: int
+    next_check_at: datetime | None
+    paused_reason: str
     created_at: datetime
 
 
@@ -88,6 +93,21 @@ def get_feed(session: Session, feed_id: str) -> FeedView:
     return _view(_load(session, feed_id, lock=False))
 
 
+@dataclass(frozen=True, slots=True)
+class FeedMoveView:
+    """A permanent redirect that a feed's address followed."""
+
+    from_url: str
+    to_url: str
+    at: datetime
+
+
+def moves_of(session: Session, feed_id: str, limit: int = 20) -> list[FeedMoveView]:
+    """How the feed's address changed by itself, newest first."""
+    query = select(FeedMove.from_url, FeedMove.to_url, FeedMove.at).where(FeedMove.feed_id == feed_id)
+    return [FeedMoveView(*row) for row in session.execute(query.order_by(FeedMove.id.desc()).limit(limit))]
+
+
 def update_feed(
     session: Session,
     feed_id: str,
@@ -106,7 +126,7 @@ def update_feed(
     if name:
         row.name = name
     if is_active is not None:
-        row.is_active = is_active
+        _switch(session, row, on=is_active)
     try:
         session.flush()
     except IntegrityError:
@@ -123,6 +143,20 @@ def _move(session: Session, row: Feed, address: FeedDraft) -> None:
         _rename_kind(session, row.id, address.kind)
     row.kind, row.url, row.url_hash = address.kind, address.url, address.url_hash
     row.etag = row.last_modified = row.error_code = row.error_message = ""
+    _forget_trouble(session, row)
+
+
+def _switch(session: Session, row: Feed, *, on: bool) -> None:
+    row.is_active = on
+    row.paused_reason = ""
+    if on:
+        _forget_trouble(session, row)
+
+
+def _forget_trouble(session: Session, row: Feed) -> None:
+    """A person looked after the feed: it is checked again at once, and nobody needs to be told of it any more."""
+    row.failure_count, row.next_check_at = 0, None
+    close_alerts(session, row.id, *FEED_ALERTS)
 
 
 def _rename_kind(session: Session, feed_id: str, kind: str) -> None:
@@ -144,6 +178,8 @@ def delete_feed(session: Session, feed_id: str, *, actor: str) -> None:
     row = _load(session, feed_id, lock=True)
     withdraw_feed(session, feed_id, name=row.name, actor=actor)
     session.execute(delete(MessageTaskFeed).where(MessageTaskFeed.feed_id == feed_id))
+    session.execute(delete(FeedMove).where(FeedMove.feed_id == feed_id))
+    close_alerts(session, feed_id, *FEED_ALERTS)
     session.delete(row)
 
 
@@ -199,5 +235,8 @@ def _view(row: Feed) -> FeedView:
         collected_at=row.collected_at,
         error_code=row.error_code,
         error_message=row.error_message,
+        failure_count=row.failure_count,
+        next_check_at=row.next_check_at,
+        paused_reason=row.paused_reason,
         created_at=row.created_at,
     )

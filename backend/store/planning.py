@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,14 @@ from backend.store.tables import Allocation, Delivery, Lock, Run, WorkItem
 from backend.store.transitions import Change
 
 PUMP = "pump"
+CANDIDATE = (
+    WorkItem.id,
+    WorkItem.feed_id,
+    WorkItem.run_id,
+    WorkItem.batch_limit,
+    WorkItem.feed_kind,
+    WorkItem.host,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +56,24 @@ def waiting_kinds(session: Session) -> list[str]:
         found.append(kind)
 
 
-def waiting_items(session: Session, limits: Mapping[str, int]) -> list[Candidate]:
+def waiting_items(
+    session: Session, limits: Mapping[str, int], blocked: Collection[str] = ()
+) -> list[Candidate]:
     """The oldest items that wait for nothing but a node: of each kind at most so many, oldest first.
 
-    Kinds are read apart, so that many items that no node can collect never hide the others.
+    Kinds are read apart, so that many items that no node can collect never hide the others; neither do those of
+    `blocked` hosts.
     """
     found: list[Candidate] = []
     for kind, limit in limits.items():
         query = (
-            select(WorkItem.id, WorkItem.feed_id, WorkItem.run_id, WorkItem.batch_limit, WorkItem.feed_kind)
+            select(*CANDIDATE)
             .where(WorkItem.state == "waiting", WorkItem.not_before.is_(None), WorkItem.feed_kind == kind)
             .order_by(WorkItem.id)
             .limit(limit)
         )
+        if blocked:
+            query = query.where(WorkItem.host.not_in(sorted(blocked)))
         found += [Candidate(*row) for row in session.execute(query)]
     return sorted(found, key=lambda item: item.item_id)
 

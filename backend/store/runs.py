@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import NotFound
 from backend.domain.identifiers import new_id
+from backend.domain.politeness import host_of_feed
 from backend.store import transitions
+from backend.store.columns import now
 from backend.store.tables import Delivery, Feed, MessageTask, MessageTaskFeed, Run, WorkItem
 from backend.store.transitions import Change
 
 EXPANSION_CHUNK = 1000
+SCHEDULE = "schedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +88,23 @@ def expand_chunk(session: Session, run_id: str, chunk: int = EXPANSION_CHUNK) ->
     Items and cursor are one commit, under the run's row lock, so that a crash or a second expander repeats nothing.
     """
     run = session.execute(
-        select(Run.task_id, Run.cursor).where(Run.id == run_id, Run.state == "expanding").with_for_update()
+        select(Run.task_id, Run.cursor, Run.trigger)
+        .where(Run.id == run_id, Run.state == "expanding")
+        .with_for_update()
     ).first()
     if run is None:
         return True
-    feeds = _next_feeds(session, run.task_id, run.cursor, chunk)
+    feeds = _next_feeds(session, run.task_id, run.cursor, chunk, due_only=run.trigger == SCHEDULE)
     items = [
-        {"id": new_id(), "run_id": run_id, "task_id": run.task_id, "feed_id": feed_id, "feed_kind": kind}
-        for feed_id, kind in feeds
+        {
+            "id": new_id(),
+            "run_id": run_id,
+            "task_id": run.task_id,
+            "feed_id": feed_id,
+            "feed_kind": kind,
+            "host": host_of_feed(kind, url),
+        }
+        for feed_id, kind, url in feeds
     ]
     transitions.create(session, WorkItem, items, "dispatch", "waits for a node")
     cursor = feeds[-1][0] if feeds else run.cursor
@@ -104,16 +116,26 @@ def expand_chunk(session: Session, run_id: str, chunk: int = EXPANSION_CHUNK) ->
     return False
 
 
-def _next_feeds(session: Session, task_id: str, cursor: str, chunk: int) -> list[tuple[str, str]]:
+def _next_feeds(
+    session: Session, task_id: str, cursor: str, chunk: int, *, due_only: bool
+) -> list[tuple[str, str, str]]:
     task = session.get(MessageTask, task_id)
     if task is None:
         return []
-    query = select(Feed.id, Feed.kind).where(Feed.is_active, Feed.id > cursor).order_by(Feed.id).limit(chunk)
+    query = (
+        select(Feed.id, Feed.kind, Feed.url)
+        .where(Feed.is_active, Feed.id > cursor)
+        .order_by(Feed.id)
+        .limit(chunk)
+    )
+    if due_only:
+        # Who dispatches by hand wants to see it tried; a schedule waits for a broken feed's next check.
+        query = query.where(or_(Feed.next_check_at.is_(None), Feed.next_check_at <= now()))
     if not task.all_feeds:
         query = query.join(MessageTaskFeed, MessageTaskFeed.feed_id == Feed.id).where(
             MessageTaskFeed.task_id == task.id
         )
-    return [(row.id, row.kind) for row in session.execute(query)]
+    return [(row.id, row.kind, row.url) for row in session.execute(query)]
 
 
 def ended(session: Session, limit: int = 200) -> list[str]:

@@ -7,21 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from sqlalchemy import ColumnElement, bindparam, func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.messages import render
-from backend.domain.orders import Failure, FetchResult, ItemOutcome, Outcome
+from backend.domain.orders import Failure, ItemOutcome, Outcome, Postponement
 from backend.domain.ports import Standing
 from backend.domain.retry import GiveUp, RetryIn, RetryPolicy
-from backend.store import transitions
+from backend.store import hosts, transitions
 from backend.store.collecting import Collected, make_deliveries, store_articles
 from backend.store.columns import now
-from backend.store.tables import Allocation, Feed, WorkItem, core
+from backend.store.feed_health import lock_feeds, note_ends
+from backend.store.tables import Allocation, WorkItem, core
 from backend.store.transitions import Change
 
 WORKER = "worker"
-ALLOCATIONS, FEEDS, ITEMS = core(Allocation), core(Feed), core(WorkItem)
+ALLOCATIONS, ITEMS = core(Allocation), core(WorkItem)
 
 
 def settle_update(session: Session, outcome: Outcome, policy: RetryPolicy) -> Standing:
@@ -112,7 +113,7 @@ def apply_items(session: Session, outcome: Outcome, policy: RetryPolicy) -> None
     """
     ordered = sorted(outcome.items, key=lambda one: one.item_id)
     rows = _lock_items(session, [one.item_id for one in ordered], outcome.execution)
-    feeds = _lock_feeds(session, ordered)
+    feeds = lock_feeds(session, ordered)
     collected = [
         Collected(one.feed_id, one.result.articles) for one in ordered if one.result and one.feed_id in feeds
     ]
@@ -121,11 +122,45 @@ def apply_items(session: Session, outcome: Outcome, policy: RetryPolicy) -> None
         session, new, {one.feed_id: rows[one.item_id].run_id for one in ordered if one.item_id in rows}
     )
     _succeed(session, [one for one in ordered if one.item_id in rows and one.result is not None], new)
+    ended: set[str] = set()
     for one in ordered:
         row = rows.get(one.item_id)
-        if row is not None and one.failure is not None and _is_held(row, outcome.allocation_id):
-            _fail(session, row, one.failure, policy)
-    _update_feeds(session, ordered, feeds)
+        if row is not None and _is_held(row, outcome.allocation_id):
+            ended |= _end_attempt(session, row, one, policy)
+    hosts.hold(session, _wishes(ordered, rows))
+    note_ends(session, ordered, feeds, ended)
+
+
+def _end_attempt(session: Session, row: Any, one: ItemOutcome, policy: RetryPolicy) -> set[str]:
+    """What follows an item that brought nothing; names it when that was its last attempt."""
+    if one.postponement is not None:
+        _postpone(session, row, one.postponement)
+    elif one.failure is not None and _fail(session, row, one.failure, policy):
+        return {one.item_id}
+    return set()
+
+
+def _wishes(items: Iterable[ItemOutcome], rows: Mapping[str, Any]) -> dict[str, float]:
+    """By host, for how many seconds it wants to be left alone."""
+    found: dict[str, float] = {}
+    for one in items:
+        row, wait = rows.get(one.item_id), one.failure.host_wait if one.failure else None
+        if row is not None and row.host and wait:
+            found[row.host] = max(found.get(row.host, 0.0), wait)
+    return found
+
+
+def _postpone(session: Session, row: Any, postponement: Postponement) -> None:
+    reason = f"{postponement.host} is left alone for {postponement.seconds:.0f} s"
+    transitions.move(
+        session,
+        WorkItem,
+        [row.id],
+        Change(("assigned",), "waiting", WORKER, reason),
+        not_before=now(postponement.seconds),
+        node_id=None,
+        allocation_id=None,
+    )
 
 
 def _is_held(row: Any, allocation_id: str) -> bool:
@@ -139,21 +174,8 @@ LOCKED_COLUMNS = (
     ITEMS.c.allocation_id,
     ITEMS.c.attempts,
     ITEMS.c.errors,
+    ITEMS.c.host,
 )
-
-
-def _lock_feeds(session: Session, items: Iterable[ItemOutcome]) -> dict[str, Any]:
-    """The feeds that still exist: one may have been deleted while it was collected, its articles would belong to nothing.
-
-    Locked in one order, so that settles whose runs share feeds wait for each other instead of deadlocking.
-    """
-    query = (
-        select(FEEDS.c.id, FEEDS.c.etag, FEEDS.c.last_modified)
-        .where(FEEDS.c.id.in_({one.feed_id for one in items}))
-        .order_by(FEEDS.c.id)
-        .with_for_update()
-    )
-    return {row.id: row for row in session.execute(query)}
 
 
 def _lock_items(session: Session, ids: Sequence[str], execution: str) -> dict[str, Any]:
@@ -207,7 +229,8 @@ def _succeed(session: Session, items: Sequence[ItemOutcome], new: Mapping[str, S
         )
 
 
-def _fail(session: Session, row: Any, failure: Failure, policy: RetryPolicy) -> None:
+def _fail(session: Session, row: Any, failure: Failure, policy: RetryPolicy) -> bool:
+    """Count the failed attempt; whether it was the last one."""
     attempt = row.attempts + 1
     values: dict[str, Any] = {
         "attempts": attempt,
@@ -230,9 +253,11 @@ def _fail(session: Session, row: Any, failure: Failure, policy: RetryPolicy) -> 
                 node_id=None,
                 allocation_id=None,
             )
+            return False
         case GiveUp():
             change = Change(("assigned",), "failed", WORKER, failure.message)
             transitions.move(session, WorkItem, [row.id], change, **values, ended_at=now())
+            return True
         case _:
             assert_never(decision)
 
@@ -253,33 +278,6 @@ def _hand_back(session: Session, outcome: Outcome) -> None:
         node_id=None,
         allocation_id=None,
     )
-
-
-def _update_feeds(session: Session, items: Iterable[ItemOutcome], known: Mapping[str, Any]) -> None:
-    results = {one.feed_id: one.result for one in items if one.result and one.feed_id in known}
-    if results:
-        session.execute(
-            update(FEEDS)
-            .where(FEEDS.c.id.in_(sorted(results)))
-            .values(collected_at=now(), error_code="", error_message="")
-        )
-    _keep_validators(session, results, known)
-    for one in items:
-        if one.failure:
-            values = {"error_code": one.failure.code, "error_message": one.failure.message}
-            session.execute(update(FEEDS).where(FEEDS.c.id == one.feed_id).values(**values))
-
-
-def _keep_validators(session: Session, results: Mapping[str, FetchResult], known: Mapping[str, Any]) -> None:
-    """What the next conditional request sends; most collections bring none that is new."""
-    changed = []
-    for feed_id, result in results.items():
-        kept = {"etag": result.etag[:512], "last_modified": result.last_modified[:128]}
-        row = known[feed_id]
-        if not result.not_modified and kept != {"etag": row.etag, "last_modified": row.last_modified}:
-            changed.append({"feed": feed_id, **kept})
-    if changed:
-        session.execute(update(FEEDS).where(FEEDS.c.id == bindparam("feed")), changed)
 
 
 def _count_articles(session: Session, allocation_id: str) -> None:

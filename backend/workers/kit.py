@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from backend.domain.orders import Freeze, Outcome, WorkOrder
 from backend.domain.ports import HttpClient, Notifier, Source, Standing
+from backend.workers.hosts import HostGate
 
 T = TypeVar("T")
 
@@ -103,6 +104,7 @@ class Kit:
     pool: ThreadPoolExecutor
     slots: Slots
     stop: Stop
+    hosts: HostGate
 
     def submit(self, order: WorkOrder, task: Callable[..., T], *arguments: Any) -> Future[T]:
         """Run one item of the order in the pool, guarded like its execution; its slot is free again when it ends."""

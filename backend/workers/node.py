@@ -35,6 +35,7 @@ from backend.store.migrate import require_current
 from backend.store.session import transact
 from backend.workers.execution import Executor
 from backend.workers.forking import Child, Supervisor, fork_child
+from backend.workers.hosts import HostGate
 from backend.workers.kit import Kit, Slots, Stop
 from backend.workers.lane import Lane
 from backend.workers.leases import Leases
@@ -194,6 +195,7 @@ def _work(settings: Settings, place: Place, instance: str, name: str, slots: int
         pool=ThreadPoolExecutor(max_workers=slots, thread_name_prefix="item"),
         slots=Slots(slots),
         stop=Stop(max(1.0, settings.stop_seconds - STOP_MARGIN_SECONDS)),
+        hosts=HostGate(signals, bootstrap.build_host_limits(settings)),
     )
     leases = Leases(ledger, settings.renew_seconds)
     executor = Executor(ledger, _outbox(settings, place), leases, kit, settled=signals.wake)

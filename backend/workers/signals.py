@@ -36,21 +36,22 @@ class Signals:
 
     def wake(self) -> None:
         """Tell a beat that there may be something to plan."""
-        self._try(lambda: queues.wake(self.redis), None)
+        self.ask(queues.wake, None)
 
     def backlog(self) -> int:
         """How many jobs wait in the queue; 0 when nobody knows."""
-        return self._try(lambda: queues.length(self.redis, self.queue), 0)
+        return self.ask(lambda redis: queues.length(redis, self.queue), 0)
 
     def withdraw(self, order: WorkOrder) -> None:
         """Take the order's own wake-up out of the queue; one that stays finds the work begun, which is harmless."""
-        self._try(lambda: queues.withdraw(self.redis, order.queue, order.allocation_id, order.attempt), None)
+        self.ask(lambda redis: queues.withdraw(redis, order.queue, order.allocation_id, order.attempt), None)
 
-    def _try(self, ask: Callable[[], T], otherwise: T) -> T:
+    def ask(self, question: Callable[[Redis], T], otherwise: T) -> T:
+        """What Redis answers, or `otherwise` while it is silent."""
         if self.clock() < self.muted_until:
             return otherwise
         try:
-            return ask()
+            return question(self.redis)
         except RedisError as error:
             log.debug(
                 "Redis does not answer (%s); it is left alone for %g s", type(error).__name__, MUTE_SECONDS

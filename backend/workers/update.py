@@ -16,6 +16,7 @@ from backend.domain.orders import (
     encodable,
     encodable_result,
 )
+from backend.domain.politeness import host_of_feed
 from backend.domain.ports import Source, Standing
 from backend.workers.batch import Batch
 from backend.workers.kit import Kit, Reporter
@@ -54,11 +55,17 @@ def _report(reporter: Reporter, progress: Outcome) -> Standing | None:
 
 def collect(feed: FeedOrder, kit: Kit) -> ItemOutcome:
     """Collect one feed. This is a job edge: whatever a plug-in raises ends this item and no other."""
+    host = host_of_feed(feed.kind, feed.url)
     try:
+        postponement = kit.hosts.enter(host)
+        if postponement is not None:
+            return ItemOutcome(feed.item_id, feed.feed_id, postponement=postponement)
         result = encodable_result(_source(feed, kit).fetch(feed, kit.http))
-        return ItemOutcome(feed.item_id, feed.feed_id, result=result)
+        return ItemOutcome(feed.item_id, feed.feed_id, result=replace(result, asked_url=feed.url))
     except WorkError as error:
         log.info("feed %s (%s): %s", feed.feed_id, feed.name, error)
+        if error.host_wait:
+            kit.hosts.hold(host, error.host_wait)
         return ItemOutcome(feed.item_id, feed.feed_id, failure=failure_of(error))
     except (Exception, SystemExit) as error:
         log.exception("feed %s (%s): unexpected error", feed.feed_id, feed.name)
@@ -77,7 +84,12 @@ def _source(feed: FeedOrder, kit: Kit) -> Source:
 def failure_of(error: WorkError) -> Failure:
     """The error as plain data."""
     return Failure(
-        error.code, encodable(error.sentence()), error.permanent, error.ambiguous, error.retry_after
+        error.code,
+        encodable(error.sentence()),
+        error.permanent,
+        error.ambiguous,
+        error.retry_after,
+        error.host_wait,
     )
 
 

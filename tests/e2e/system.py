@@ -28,6 +28,9 @@ SETTINGS = {
     "CASCADE_RETRY_BASE_SECONDS": "0.3",
     "CASCADE_ADMIN_PASSWORD": PASSWORD,
     "GUNICORN_WORKERS": "1",
+    # All stand-ins live on one host.
+    "CASCADE_HOST_CONCURRENCY": "0",
+    "CASCADE_HOST_GAP_SECONDS": "0",
 }
 
 

@@ -40,7 +40,10 @@ class FeedQuery(PageQuery):
 
 
 class FeedAnswer(Answer):
-    """A feed."""
+    """A feed. `failure_count`: failed runs in a row; schedules leave it out until `next_check_at`.
+
+    `paused_reason`: the error code for which Cascade itself switched it off.
+    """
 
     id: str
     kind: str
@@ -52,7 +55,24 @@ class FeedAnswer(Answer):
     collected_at: datetime | None
     error_code: str
     error_message: str
+    failure_count: int
+    next_check_at: datetime | None
+    paused_reason: str
     created_at: datetime
+
+
+class MoveAnswer(Answer):
+    """A permanent redirect that the feed's address followed."""
+
+    from_url: str
+    to_url: str
+    at: datetime
+
+
+class FullFeedAnswer(FeedAnswer):
+    """One feed, with how its address changed by itself, newest first."""
+
+    moves: list[MoveAnswer]
 
 
 class RefusedAnswer(Answer):

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from backend.domain.messages import (
+    alerts,
     commands,
     general,
     nodes,
@@ -25,6 +26,7 @@ from backend.domain.messages import (
 LANGUAGES = ("en", "zh")
 # One a line: parts are added by many hands.
 PARTS = (
+    alerts,
     commands,
     general,
     nodes,

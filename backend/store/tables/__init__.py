@@ -7,10 +7,10 @@ heartbeats, the pump and settling workers to each other. Deletions name what the
 from __future__ import annotations
 
 from backend.store.tables.base import Base, core
-from backend.store.tables.feeds import Article, Feed
+from backend.store.tables.feeds import Article, Feed, FeedMove, Host
 from backend.store.tables.message_tasks import MessageTask, MessageTaskFeed
 from backend.store.tables.nodes import Node, NodeCredential
-from backend.store.tables.operations import Beat, History, Lock, Pulse
+from backend.store.tables.operations import Alert, Beat, History, Lock, Pulse
 from backend.store.tables.people import AccessKey, Login, User
 from backend.store.tables.publishing import PublishAccount, PublishTask
 from backend.store.tables.requests import IdempotentRequest
@@ -20,6 +20,7 @@ from backend.store.tables.work import Allocation, Delivery, DeliveryArticle, Run
 
 __all__ = [
     "AccessKey",
+    "Alert",
     "Allocation",
     "Article",
     "Base",
@@ -27,7 +28,9 @@ __all__ = [
     "Delivery",
     "DeliveryArticle",
     "Feed",
+    "FeedMove",
     "History",
+    "Host",
     "IdempotentRequest",
     "Lock",
     "Login",

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import (
     Boolean,
     Index,
+    Integer,
     String,
     Text,
     UniqueConstraint,
@@ -15,11 +16,15 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.store.columns import Clock, ascii_key, long_text
-from backend.store.tables.base import FEED_ID, MYSQL, Base
+from backend.store.tables.base import FEED_ID, MYSQL, SERIAL, Base
 
 
 class Feed(Base):
-    """A source to collect. `url_hash` keeps one feed from being added twice; `faker_id` is WeChat's id of an account."""
+    """A source to collect. `url_hash` keeps one feed from being added twice; `faker_id` is WeChat's id of an account.
+
+    `failure_count` counts the runs in a row that it failed in; schedules leave it out until `next_check_at`.
+    `paused_reason` is the error code for which Cascade itself switched it off.
+    """
 
     __tablename__ = "feeds"
     __table_args__ = (UniqueConstraint("url_hash"), Index(None, "created_at", "id"), MYSQL)
@@ -36,6 +41,9 @@ class Feed(Base):
     etag: Mapped[str] = mapped_column(String(512), default="")
     last_modified: Mapped[str] = mapped_column(String(128), default="")
     collected_at: Mapped[datetime | None]
+    failure_count: Mapped[int] = mapped_column(Integer, server_default="0")
+    next_check_at: Mapped[datetime | None]
+    paused_reason: Mapped[str] = mapped_column(ascii_key(64), default="", server_default="")
     error_code: Mapped[str] = mapped_column(ascii_key(64), default="")
     error_message: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime] = mapped_column(server_default=Clock())
@@ -65,3 +73,26 @@ class Article(Base):
     published_at: Mapped[datetime | None]
     first_stored_at: Mapped[datetime] = mapped_column(server_default=Clock())
     updated_at: Mapped[datetime] = mapped_column(server_default=Clock())
+
+
+class FeedMove(Base):
+    """One permanent redirect that a feed's address followed."""
+
+    __tablename__ = "feed_moves"
+    __table_args__ = (Index(None, "feed_id", "id"), MYSQL)
+
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
+    feed_id: Mapped[str] = mapped_column(FEED_ID)
+    from_url: Mapped[str] = mapped_column(String(2048))
+    to_url: Mapped[str] = mapped_column(String(2048))
+    at: Mapped[datetime] = mapped_column(server_default=Clock())
+
+
+class Host(Base):
+    """A host that asked to be left alone until a moment."""
+
+    __tablename__ = "hosts"
+    __table_args__ = (Index(None, "held_until"), MYSQL)
+
+    name: Mapped[str] = mapped_column(ascii_key(255), primary_key=True)
+    held_until: Mapped[datetime]

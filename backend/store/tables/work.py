@@ -48,7 +48,7 @@ class WorkItem(Base):
     """One feed of one run: what gets retried. `errors` keeps each attempt's time, code and message.
 
     `deaths` counts workers that died with this item alone; `batch_limit` keeps suspects in small batches.
-    `feed_kind` is its feed's kind: not every node can collect every kind.
+    `feed_kind` is its feed's kind: not every node can collect every kind; `host` is where its feed lives.
     """
 
     __tablename__ = "work_items"
@@ -56,6 +56,7 @@ class WorkItem(Base):
         UniqueConstraint("run_id", "feed_id"),
         Index(None, "state", "not_before", "feed_kind", "id"),
         Index(None, "state", "node_id"),
+        Index(None, "state", "host"),
         Index(None, "allocation_id", "id"),
         Index(None, "run_id", "state"),
         Index(None, "feed_id", "id"),
@@ -67,6 +68,7 @@ class WorkItem(Base):
     task_id: Mapped[str] = mapped_column(ID)
     feed_id: Mapped[str] = mapped_column(FEED_ID)
     feed_kind: Mapped[str] = mapped_column(ascii_key(32), server_default="rss")
+    host: Mapped[str] = mapped_column(ascii_key(255), server_default="")
     state: Mapped[str] = mapped_column(STATE)
     reason: Mapped[str] = mapped_column(String(500), default="")
     not_before: Mapped[datetime | None]

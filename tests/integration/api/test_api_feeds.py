@@ -24,7 +24,7 @@ def test_a_new_feed_is_called_by_its_host_unless_it_has_a_name(admin: FlaskClien
         "https://example.com/",
     )
     assert created["created_at"].endswith("Z")
-    assert data(admin.get(f"{FEEDS}/{created['id']}")) == created
+    assert data(admin.get(f"{FEEDS}/{created['id']}")) == created | {"moves": []}
 
 
 def test_the_same_address_again_is_a_conflict_that_names_the_feed(admin: FlaskClient) -> None:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fakeredis import FakeRedis
+
 from backend.domain.errors import Unavailable
 from backend.domain.identifiers import new_id
 from backend.domain.orders import (
@@ -24,6 +26,7 @@ from backend.domain.orders import (
     Receipt,
     WorkOrder,
 )
+from backend.domain.politeness import HostLimits
 from backend.domain.ports import (
     HttpClient,
     HttpRequest,
@@ -36,10 +39,12 @@ from backend.domain.ports import (
 )
 from backend.store.cipher import Cipher
 from backend.workers.execution import Executor
+from backend.workers.hosts import HostGate
 from backend.workers.kit import Kit, Slots, Stop
 from backend.workers.lane import Lane
 from backend.workers.leases import Leases
 from backend.workers.outbox import Outbox
+from backend.workers.signals import Signals
 
 AWAY = Unavailable(part="The database")
 LIMIT = 10.0
@@ -233,6 +238,7 @@ class Bench:
             pool=ThreadPoolExecutor(slots),
             slots=Slots(slots),
             stop=Stop(grace),
+            hosts=HostGate(Signals(FakeRedis(), "node:n", muted_until=float("inf")), HostLimits()),
         )
         self.settled = 0
         self.executor = Executor(self.ledger, self.outbox, Leases(self.ledger, 15.0), self.kit, self._settled)

@@ -52,6 +52,20 @@ def test_each_feed_ends_by_itself(bench: Bench) -> None:
     assert not [one for one in outcome.items if one.failure and "secret" in one.failure.message]
 
 
+def test_a_host_that_answered_429_is_not_asked_again_meanwhile(bench: Bench) -> None:
+    bench.source.errors = {"busy": WorkError("http_status", status=429, host="x", host_wait=60.0)}
+    bench.execute(update_order("busy"))
+    bench.execute(update_order("busy"))
+    first, second = bench.ledger.settled
+    assert items(first) == {"i-busy": "http_status"}
+    assert [one.failure.host_wait for one in first.items if one.failure] == [60.0]
+    [put_off] = second.items
+    assert (put_off.result, put_off.failure) == (None, None)
+    assert put_off.postponement is not None
+    assert put_off.postponement.seconds == pytest.approx(60.0, abs=5.0)
+    assert bench.source.started == ["busy"]
+
+
 def test_a_feed_of_a_kind_that_nobody_reads_fails_with_the_kinds_that_are_there(bench: Bench) -> None:
     strange = update_order("a")
     order = WorkOrder(

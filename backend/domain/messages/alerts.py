@@ -1,0 +1,14 @@
+"""Alerts: what happened, and what a person should do."""
+
+from __future__ import annotations
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "alert_feed_gone": (
+        "{name} is gone ({message}) and was switched off; give it a new address, or delete it; if it came back: ./cascade feed resume {feed_id}",
+        "订阅源“{name}”已不存在（{message}），已被停用；请更换地址或删除它；若已恢复：./cascade feed resume {feed_id}",
+    ),
+    "alert_feed_duplicate": (
+        "{name} moved for good to the address of {other}, which you collect already; delete one of the two.",
+        "订阅源“{name}”已永久迁移到“{other}”的地址，后者已在采集；请删除其中一个。",
+    ),
+}

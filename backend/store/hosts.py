@@ -1,0 +1,56 @@
+"""Hosts of feeds: which have all the work they may have, and which asked to be left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import case, delete, func, select
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.orm import Session
+
+from backend.store.columns import now
+from backend.store.tables import Host, WorkItem
+
+FORGOTTEN_AT_ONCE = 200
+
+
+def hold(session: Session, seconds: Mapping[str, float]) -> None:
+    """Leave these hosts alone for so many seconds; a longer wish that stands already stays."""
+    # One order for everybody: settles that hold the same hosts wait for each other instead of deadlocking.
+    for name in sorted(seconds):
+        until = now(seconds[name])
+        if session.get_bind().dialect.name == "sqlite":
+            lite = sqlite.insert(Host).values(name=name, held_until=until)
+            longer = case(
+                (Host.held_until > lite.excluded.held_until, Host.held_until), else_=lite.excluded.held_until
+            )
+            session.execute(lite.on_conflict_do_update(index_elements=["name"], set_={"held_until": longer}))
+            continue
+        server = mysql.insert(Host).values(name=name, held_until=until)
+        greatest = func.greatest(Host.__table__.c.held_until, server.inserted.held_until)
+        session.execute(server.on_duplicate_key_update(held_until=greatest))
+
+
+def held(session: Session) -> dict[str, datetime]:
+    """The hosts that want to be left alone, and until when."""
+    query = select(Host.name, Host.held_until).where(Host.held_until > now())
+    return {row.name: row.held_until for row in session.execute(query)}
+
+
+def in_flight(session: Session) -> dict[str, int]:
+    """By host, how many items of assigned, unsettled work there are."""
+    query = (
+        select(WorkItem.host, func.count())
+        .where(WorkItem.state == "assigned", WorkItem.host != "")
+        .group_by(WorkItem.host)
+    )
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
+def forget_past(session: Session) -> int:
+    """Forget wishes that are over; how many."""
+    names = session.scalars(select(Host.name).where(Host.held_until <= now()).limit(FORGOTTEN_AT_ONCE)).all()
+    if names:
+        session.execute(delete(Host).where(Host.name.in_(sorted(names)), Host.held_until <= now()))
+    return len(names)
