@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import os
 import secrets
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from config import Settings
 
 SOURCES = "cascade.sources"
 NOTIFIERS = "cascade.notifiers"
+# By group: where a plug-in says its name, and the method that it must have.
+PORTS = {SOURCES: ("kind", "fetch"), NOTIFIERS: ("name", "send")}
 LOG_FORMAT = "%(asctime)s %(levelname)s {part}[%(process)d] %(name)s: %(message)s"
 
 log = logging.getLogger(__name__)
@@ -106,15 +109,48 @@ def build_host_limits(settings: Settings) -> HostLimits:
     return HostLimits(settings.host_concurrency, settings.host_gap_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenPlugin:
+    """A plug-in that can't be used: its group, name and place, and why."""
+
+    group: str
+    name: str
+    place: str
+    cause: str
+
+
 def load_plugins(group: str) -> dict[str, Any]:
-    """Plug-ins of an entry point group by name; one that can't be loaded is named in the log and left out."""
-    found: dict[str, Any] = {}
-    for entry in entry_points(group=group):
-        try:
-            found[entry.name] = entry.load()()
-        except Exception:
-            # Somebody else's code may fail in any way at import; the rest must go on working.
-            log.exception(
-                "the plug-in %s (%s) of %s can't be loaded and is left out", entry.name, entry.value, group
-            )
+    """Plug-ins of an entry point group by name; one that can't be used is named in the log and left out."""
+    found, broken = try_plugins(group)
+    for one in broken:
+        log.error(
+            "the plug-in %s (%s) of %s can't be loaded and is left out: %s",
+            *(one.name, one.place, one.group, one.cause),
+        )
     return found
+
+
+def try_plugins(group: str) -> tuple[dict[str, Any], list[BrokenPlugin]]:
+    """The plug-ins of the group that can be used, by name, and those that can't, with the cause."""
+    found: dict[str, Any] = {}
+    broken: list[BrokenPlugin] = []
+    for entry in sorted(entry_points(group=group)):
+        try:
+            found[entry.name] = _checked(group, entry.name, entry.load()())
+        except (Exception, SystemExit) as error:
+            # Somebody else's code may fail in any way at import; the rest must go on working.
+            log.debug("the plug-in %s could not be loaded", entry.name, exc_info=True)
+            cause = f"{type(error).__name__}: {error}"
+            broken.append(BrokenPlugin(group, entry.name, entry.value, cause))
+    return found, broken
+
+
+def _checked(group: str, name: str, plugin: Any) -> Any:
+    told, verb = PORTS[group]
+    if getattr(plugin, told, None) != name:
+        raise TypeError(
+            f"its {told} must be {name!r}, like its entry point, and is {getattr(plugin, told, None)!r}"
+        )
+    if not callable(getattr(plugin, verb, None)):
+        raise TypeError(f"it has no method {verb}()")
+    return plugin

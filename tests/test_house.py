@@ -33,7 +33,7 @@ DEBRIS = re.compile(
 
 # Where work ends or a process begins, any error must become a record or an exit code: module:function -> why.
 BROAD_EXCEPTS: dict[str, str] = {
-    "backend.bootstrap:load_plugins": "somebody else's plug-in may fail in any way at import; the rest must go on",
+    "backend.bootstrap:try_plugins": "somebody else's plug-in may fail in any way at import; the rest must go on",
     "backend.dispatch.beat:_attempt": "a process edge: one bad row must not stop the other steps of every beat",
     "backend.workers.deliver:freeze": "a job edge: nothing was sent yet, so it is a failure like any other",
     "backend.workers.deliver:_record": "a job edge: what was answered is kept for the settle",

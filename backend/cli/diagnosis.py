@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
-from backend.bootstrap import load_settings
+from backend.bootstrap import PORTS, load_settings, try_plugins
 from backend.cli.language import language, say
 from backend.cli.opening import address_of, reachable_engine, redis_address
 from backend.dispatch.broker import connect
@@ -57,6 +57,7 @@ def _look(settings: Settings) -> Iterator[Finding]:
     yield Finding("configuration", say("settings_read", file=settings.config_file or say("no_file")))
     yield look_at_directory(settings.data_dir)
     yield look_at_key(settings)
+    yield from look_at_plugins()
     redis, redis_findings = look_at_redis(settings.redis_url)
     engine, database_findings = look_at_database(settings)
     yield from database_findings
@@ -91,6 +92,17 @@ def look_at_key(settings: Settings) -> Finding:
             "secret key", say("key_open", path=path, mode=f"{mode:o}"), say("fix_key_open", path=path)
         )
     return Finding("secret key", say("key_ok", path=path))
+
+
+def look_at_plugins() -> Iterator[Finding]:
+    """Which sources and notifiers there are, and which can't be loaded."""
+    for group in PORTS:
+        found, broken = try_plugins(group)
+        subject = group.removeprefix("cascade.")
+        yield Finding(subject, ", ".join(found))
+        for one in broken:
+            detail = say("plugin_broken", name=one.name, place=one.place, cause=one.cause)
+            yield Finding(f"{subject}: {one.name}", detail, say("fix_plugin"))
 
 
 def look_at_database(settings: Settings) -> tuple[Engine | None, list[Finding]]:

@@ -124,6 +124,14 @@ WORDS: dict[str, tuple[str, str]] = {
         "run ./start_workers.sh --node {node}, or delete the node if it is not needed",
         "运行 ./start_workers.sh --node {node}；如果不再需要该节点，请删除它",
     ),
+    "plugin_broken": (
+        "{place} can't be loaded and is left out: {cause}",
+        "{place} 无法加载，已跳过：{cause}",
+    ),
+    "fix_plugin": (
+        "mend or uninstall the package that brings it, then restart the node",
+        "修复或卸载提供它的软件包，然后重启节点",
+    ),
     "no_nodes": ("there is no node that collects feeds", "没有采集订阅源的节点"),
     "problems": ("{count} problems", "{count} 个问题"),
 }

@@ -1,0 +1,1 @@
+"""Plug-ins that live outside the product, as somebody else would write them."""
