@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+
+from sqlalchemy.orm import Session
 
 from backend.api.access import Access, declare
 from backend.api.answers import Reply
 from backend.api.context import actor, language, parts
+from backend.api.preconditions import is_conditional, require_match, tagged
 from backend.api.routes import Routes
 from backend.api.schemas.nodes import (
     ConnectionAnswer,
@@ -31,7 +34,7 @@ from backend.domain.node_settings import DEFAULT_CAPACITY, NodeSettings, check_s
 from backend.store import credentials, node_changes
 from backend.store import nodes as store
 from backend.store.credentials import new_pair
-from backend.store.nodes import NodeView
+from backend.store.nodes import NodeView, settings_of
 from backend.store.session import read, transact
 
 nodes = Routes("nodes", text="Where work runs: nodes and their credentials.", any_content_type=True)
@@ -77,15 +80,15 @@ def list_nodes(query: NodeQuery) -> list[NodeAnswer]:
 
 
 @nodes.get("/nodes/<id:node_id>")
-@declare(Access.VIEWER)
-def get_node(path: NodePath) -> NodeAnswer:
-    """One node."""
-    return _answer(_standing(path.node_id))
+@declare(Access.VIEWER, versioned=True)
+def get_node(path: NodePath) -> Reply[NodeAnswer]:
+    """One node. Its tag is about what people set of it: beats and work don't change it."""
+    return _tagged(_standing(path.node_id))
 
 
 @nodes.put("/nodes/<id:node_id>")
-@declare(Access.ADMIN, errors=(409,))
-def change_node(path: NodePath, body: NodeChangeRequest) -> NodeAnswer:
+@declare(Access.ADMIN, errors=(409,), versioned=True)
+def change_node(path: NodePath, body: NodeChangeRequest) -> Reply[NodeAnswer]:
     """Change a node; what is left out stays, a quota is replaced as a whole."""
     config = body.sync_config or SyncConfig()
     wanted = NodeSettings(
@@ -97,8 +100,13 @@ def change_node(path: NodePath, body: NodeChangeRequest) -> NodeAnswer:
         max_capacity=config.max_capacity,
         feed_quota=config.feed_quota,
     )
-    view = transact(parts().engine, lambda session: node_changes.update_node(session, path.node_id, wanted))
-    return _answer(view)
+
+    def change(session: Session) -> NodeView:
+        if is_conditional():
+            require_match(asdict(node_changes.locked_settings(session, path.node_id)))
+        return node_changes.update_node(session, path.node_id, wanted)
+
+    return _tagged(transact(parts().engine, change))
 
 
 @nodes.delete("/nodes/<id:node_id>")
@@ -173,6 +181,12 @@ def _is_in(view: NodeView, state: str) -> bool:
 
 def _answer(view: NodeView) -> NodeAnswer:
     return _answers([view])[0]
+
+
+def _tagged(view: NodeView) -> Reply[NodeAnswer]:
+    reply = tagged(_answer(view), asdict(settings_of(view)))
+    # A browser that keeps the answer would show an old state under the same tag.
+    return replace(reply, headers={**reply.headers, **NO_STORE})
 
 
 def _answers(views: Sequence[NodeView]) -> list[NodeAnswer]:

@@ -11,12 +11,17 @@ from backend.domain.node_settings import NodeSettings, check_settings
 from backend.domain.nodes import is_gone
 from backend.store import credentials, nodes, planning, recovery, transitions
 from backend.store.columns import now
-from backend.store.nodes import NodeView, by_name, get_node
+from backend.store.nodes import NodeView, by_name, get_node, settings_of
 from backend.store.tables import Allocation, Node, WorkItem
 from backend.store.transitions import Change
 
 RUNNING = ("claimed", "executing")
 DELETED = "its node was deleted"
+
+
+def locked_settings(session: Session, node_id: str) -> NodeSettings:
+    """What people have set of the node; nobody else changes it in this transaction. Raises `NotFound`."""
+    return settings_of(_load(session, node_id))
 
 
 def update_node(session: Session, node_id: str, wanted: NodeSettings) -> NodeView:

@@ -281,6 +281,19 @@ def list_nodes(session: Session) -> list[NodeView]:
     return [_view(row, known, keys.get(row.id, "")) for row, known in _known(session)]
 
 
+def settings_of(node: Node | NodeView) -> NodeSettings:
+    """What people have set of the node."""
+    return NodeSettings(
+        name=node.name,
+        description=node.description,
+        api_url=node.api_url,
+        is_active=node.is_active,
+        draining=node.draining,
+        max_capacity=node.max_capacity,
+        feed_quota=dict(node.feed_quota),
+    )
+
+
 def get_node(session: Session, node_id: str) -> NodeView:
     """One node as people see it. Raises `NotFound`."""
     keys = credentials.current_keys(session, node_id)

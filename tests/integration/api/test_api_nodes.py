@@ -176,6 +176,32 @@ def test_an_attached_node_shows_its_queue_and_an_absent_redis_is_no_error(
     assert [one["queue_length"] for one in data(admin.get(NODES))] == [None]
 
 
+def test_a_change_of_what_somebody_else_changed_meanwhile_is_refused(api: Api, admin: FlaskClient) -> None:
+    node_id = add_node(admin)
+    path = f"{NODES}/{node_id}"
+    seen = {"If-Match": admin.get(path).headers["ETag"]}
+    # Beats and work change nothing that people set.
+    building.change(api.engine, Node, node_id, presence_at=now(), instance="i", workers_alive=3)
+    first = admin.put(path, json={"draining": True}, headers=seen)
+    assert data(first)["draining"]
+    assert first.headers["ETag"] != seen["If-Match"]
+    late = admin.put(path, json={"sync_config": {"max_capacity": 99}}, headers=seen)
+    assert data(late, 412)["error"] == "changed_meanwhile"
+    assert data(admin.get(path))["max_capacity"] == 10
+    data(admin.put(path, json={"description": "x"}, headers={"If-Match": first.headers["ETag"]}))
+    data(admin.put(path, json={"description": "y"}))
+
+
+def test_a_repeated_request_makes_one_node_and_one_pair(api: Api, admin: FlaskClient) -> None:
+    key = {"Idempotency-Key": "once"}
+    first, again = (admin.post(NODES, json={"name": "far"}, headers=key) for _ in range(2))
+    assert data(first) == data(again)
+    path = f"{NODES}/{data(first)['id']}/credentials"
+    pairs = [data(admin.post(path, headers=key)) for _ in range(2)]
+    assert pairs[0] == pairs[1]
+    assert len(rows_of(api.engine, NodeCredential)) == 1
+
+
 # --- credentials
 
 
