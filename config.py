@@ -29,8 +29,23 @@ class SettingError(ValueError):
         super().__init__(f"{name} ({place}): {detail}")
 
 
-def _text(value: object) -> str:
+@dataclass(frozen=True, slots=True)
+class Parser:
+    """Turns what stood in the environment or the file into a value; `allowed` says what may stand there."""
+
+    convert: Callable[[object], Any]
+    allowed: str
+
+    def __call__(self, value: object) -> Any:
+        """The value. Raises `ValueError` with what is wrong."""
+        return self.convert(value)
+
+
+def _clean(value: object) -> str:
     return str(value).strip()
+
+
+_text = Parser(_clean, "text")
 
 
 def _number(value: object) -> float:
@@ -42,42 +57,42 @@ def _number(value: object) -> float:
         raise ValueError(f"must be a number, not {value!r}") from None
 
 
-def _seconds(low: float, high: float) -> Callable[[object], float]:
-    def parse(value: object) -> float:
+def _seconds(low: float, high: float) -> Parser:
+    def convert(value: object) -> float:
         number = _number(value)
         if not low <= number <= high:
             raise ValueError(f"must be between {low:g} and {high:g} seconds, not {number:g}")
         return number
 
-    return parse
+    return Parser(convert, f"{low:g} to {high:.0f} s")
 
 
-def _count(low: int, high: int) -> Callable[[object], int]:
-    def parse(value: object) -> int:
+def _count(low: int, high: int) -> Parser:
+    def convert(value: object) -> int:
         number = _number(value)
         if number != int(number) or not low <= number <= high:
             raise ValueError(f"must be a whole number between {low} and {high}, not {value}")
         return int(number)
 
-    return parse
+    return Parser(convert, f"{low} to {high}")
 
 
-def _choice(*allowed: str) -> Callable[[object], str]:
+def _choice(*allowed: str) -> Parser:
     by_folded = {name.casefold(): name for name in allowed}
 
-    def parse(value: object) -> str:
-        found = by_folded.get(_text(value).casefold())
+    def convert(value: object) -> str:
+        found = by_folded.get(_clean(value).casefold())
         if found is None:
             raise ValueError(f"must be one of {', '.join(allowed)}, not {value!r}")
         return found
 
-    return parse
+    return Parser(convert, ", ".join(allowed))
 
 
-def _flag(value: object) -> bool:
+def _switch(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    folded = _text(value).casefold()
+    folded = _clean(value).casefold()
     if folded in {"true", "yes", "on", "1"}:
         return True
     if folded in {"false", "no", "off", "0"}:
@@ -85,21 +100,35 @@ def _flag(value: object) -> bool:
     raise ValueError(f"must be true or false, not {value!r}")
 
 
-def _networks(value: object) -> tuple[str, ...]:
-    parts = value if isinstance(value, list) else _text(value).replace(",", " ").split()
+_flag = Parser(_switch, "true, false")
+
+
+def _parts(value: object) -> list[str]:
+    return [
+        _clean(part)
+        for part in (value if isinstance(value, list) else _clean(value).replace(",", " ").split())
+    ]
+
+
+def _to_networks(value: object) -> tuple[str, ...]:
     try:
-        return tuple(str(ipaddress.ip_network(_text(part), strict=False)) for part in parts)
+        return tuple(str(ipaddress.ip_network(part, strict=False)) for part in _parts(value))
     except ValueError as error:
         raise ValueError(f"must be a list of networks such as 127.0.0.0/8,10.1.0.0/16 ({error})") from None
 
 
-def _origins(value: object) -> tuple[str, ...]:
-    parts = value if isinstance(value, list) else _text(value).replace(",", " ").split()
-    origins = tuple(_text(part).rstrip("/").casefold() for part in parts)
+_networks = Parser(_to_networks, "networks, comma-separated")
+
+
+def _to_origins(value: object) -> tuple[str, ...]:
+    origins = tuple(part.rstrip("/").casefold() for part in _parts(value))
     for origin in origins:
         if origin != "*" and not ORIGIN.match(origin):
             raise ValueError("must be a list of origins such as https://admin.example.com, or *")
     return origins
+
+
+_origins = Parser(_to_origins, "origins, comma-separated, or *")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +137,20 @@ class Setting:
 
     environment: str
     path: str
-    parse: Callable[[object], Any]
+    parse: Parser
     default: object
     help: str
 
+    def told(self, environ: Mapping[str, str], content: Mapping[str, object]) -> tuple[str, object | None]:
+        """Where a value stands, `environment`, `file` or `default`, and what stands there."""
+        value: object | None = environ.get(self.environment) or None
+        if value is not None:
+            return "environment", value
+        value = _lookup(content, self.path)
+        return ("default", None) if value is None else ("file", value)
 
-def _setting(
-    environment: str, path: str, parse: Callable[[object], Any], default: object, explanation: str
-) -> Any:
+
+def _setting(environment: str, path: str, parse: Parser, default: object, explanation: str) -> Any:
     return field(metadata={"setting": Setting(environment, path, parse, default, explanation)})
 
 
@@ -293,7 +328,8 @@ def find_config_file(environ: Mapping[str, str], data_dir: Path, named: Path | N
     return None
 
 
-def _read_file(path: Path | None) -> Mapping[str, object]:
+def read_file(path: Path | None) -> Mapping[str, object]:
+    """What `config.yaml` says. Raises `SettingError` when it can't be read."""
     if path is None:
         return {}
     try:
@@ -319,12 +355,10 @@ def _lookup(content: Mapping[str, object], path: str) -> object | None:
 def _resolve(
     setting: Setting, environ: Mapping[str, str], content: Mapping[str, object], file: Path | None
 ) -> object:
-    raw: object | None = environ.get(setting.environment) or None
-    name, place = setting.environment, "environment"
-    if raw is None:
-        raw, name, place = _lookup(content, setting.path), setting.path, str(file)
-    if raw is None:
+    source, raw = setting.told(environ, content)
+    if source == "default":
         return setting.default
+    name, place = (setting.path, str(file)) if source == "file" else (setting.environment, source)
     try:
         return setting.parse(raw)
     except ValueError as error:
@@ -350,7 +384,7 @@ def load(
     environ = os.environ if environ is None else environ
     directory = (data_dir or default_data_dir(environ)).expanduser().absolute()
     file = find_config_file(environ, directory, config_file)
-    content = _read_file(file)
+    content = read_file(file)
     values: dict[str, Any] = {
         name: _resolve(setting, environ, content, file) for name, setting in SETTINGS.items()
     }

@@ -20,6 +20,7 @@ COMMANDS = {
     "user": ("backend.cli.users:user", "Add, list and change users; set passwords."),
     "key": ("backend.cli.keys:key", "Add, list and revoke access keys for scripts."),
     "status": ("backend.cli.status:status", "Show what runs, what waits and why."),
+    "settings": ("backend.cli.settings:settings", "Show every setting and where it stands."),
     "check": ("backend.cli.check:check", "Diagnose the installation and say what to fix."),
     "db": ("backend.cli.database:db", "Bring the database to this version."),
     "test": ("backend.cli.testing:main", "Run lint, types, contracts and all tests."),
