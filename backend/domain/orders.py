@@ -25,7 +25,10 @@ class FeedOrder:
 
 @dataclass(frozen=True, slots=True)
 class ArticleDraft:
-    """An article as a source found it. `key` identifies it within its feed (guid, else link, else title+date)."""
+    """An article as a source found it. `key` identifies it within its feed (guid, else link, else title+date).
+
+    `id` is the one to store it under, where it comes from a system whose ids are known outside; else it gets a new one.
+    """
 
     key: str
     title: str
@@ -35,6 +38,7 @@ class ArticleDraft:
     author: str = ""
     cover_url: str = ""
     published_at: datetime | None = None
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class FetchResult:
     """What a source found in one feed. `not_modified` means that the validators still hold.
 
     `final_url` is where permanent redirects led from `asked_url`.
+    `reported_count` is how many articles a child counted that it uploaded before, or kept to itself.
     """
 
     articles: tuple[ArticleDraft, ...] = ()
@@ -51,6 +56,7 @@ class FetchResult:
     not_modified: bool = False
     final_url: str = ""
     asked_url: str = ""
+    reported_count: int = 0
 
 
 def encodable(text: str) -> str:

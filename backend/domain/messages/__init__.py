@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from backend.domain.messages import (
     alerts,
+    children,
     commands,
     general,
     nodes,
@@ -27,6 +28,7 @@ LANGUAGES = ("en", "zh")
 # One a line: parts are added by many hands.
 PARTS = (
     alerts,
+    children,
     commands,
     general,
     nodes,
