@@ -37,10 +37,10 @@ def store_articles(session: Session, collected: Sequence[Collected]) -> dict[str
         found = known.get(key_hash)
         if found is not None and found[1] != _content_hash(draft):
             session.execute(
-                update(ARTICLES).where(ARTICLES.c.id == found[0]).values(**_columns(draft), updated_at=now())
+                update(ARTICLES).where(ARTICLES.c.id == found[0]).values(**_changes(draft), updated_at=now())
             )
     fresh = [
-        {"id": new_id(), "feed_id": feed_id, "key_hash": key_hash, **_columns(draft)}
+        {"id": draft.id or new_id(), "feed_id": feed_id, "key_hash": key_hash, **_columns(draft)}
         # One order for everybody: writers that meet on the unique key wait instead of deadlocking.
         for key_hash, (feed_id, draft) in sorted(drafts.items())
         if key_hash not in known
@@ -84,6 +84,14 @@ def _columns(draft: ArticleDraft) -> dict[str, Any]:
     }
 
 
+def _changes(draft: ArticleDraft) -> dict[str, Any]:
+    values = _columns(draft)
+    if draft.id and not draft.content:
+        # A child lists an article again without its content, which it sent before.
+        del values["content"]
+    return values
+
+
 def _content_hash(draft: ArticleDraft) -> str:
     published = draft.published_at.isoformat() if draft.published_at else ""
     return digest(
@@ -94,8 +102,9 @@ def _content_hash(draft: ArticleDraft) -> str:
 def _insert_missing(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Insert rows whose key nobody else has inserted meanwhile; those that are really ours."""
     insert_missing(session, Article, rows)
-    ours = set(session.scalars(select(ARTICLES.c.id).where(ARTICLES.c.id.in_([row["id"] for row in rows]))))
-    return [row for row in rows if row["id"] in ours]
+    query = select(ARTICLES.c.id, ARTICLES.c.key_hash).where(ARTICLES.c.id.in_([row["id"] for row in rows]))
+    ours = {(one, key_hash) for one, key_hash in session.execute(query)}
+    return [row for row in rows if (row["id"], row["key_hash"]) in ours]
 
 
 def make_deliveries(session: Session, new: dict[str, list[str]], runs: dict[str, str | None]) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
@@ -80,12 +82,20 @@ def authenticate(session: Session, api_key: str, secret: str) -> NodeIdentity | 
 
     Raises `Forbidden` for a node that is switched off: only its own pair learns that.
     """
-    if not (api_key.isascii() and secret.isascii()):
-        # Ours are ASCII, and databases refuse to compare an ASCII column with anything else.
-        return None
+    found = authenticate_many(session, [(api_key, secret)])[0]
+    if isinstance(found, Forbidden):
+        raise found
+    return found
+
+
+def authenticate_many(
+    session: Session, pairs: Sequence[tuple[str, str]]
+) -> list[NodeIdentity | Forbidden | None]:
+    """For each pair what `authenticate` says, with what it raises as a value; one look for all of them."""
     valid = or_(NodeCredential.expires_at.is_(None), NodeCredential.expires_at > now())
-    row = session.execute(
+    query = (
         select(
+            NodeCredential.api_key,
             NodeCredential.secret_hash,
             Node.id,
             Node.name,
@@ -95,13 +105,19 @@ def authenticate(session: Session, api_key: str, secret: str) -> NodeIdentity | 
             Node.is_active,
         )
         .join(Node, Node.id == NodeCredential.node_id)
-        .where(NodeCredential.api_key == api_key, valid)
-    ).first()
+        # Ours are ASCII, and databases refuse to compare an ASCII column with anything else.
+        .where(NodeCredential.api_key.in_({key for key, _ in pairs if key.isascii()}), valid)
+    )
+    rows = {row.api_key: row for row in session.execute(query)}
+    return [_verdict(rows.get(key), secret) for key, secret in pairs]
+
+
+def _verdict(row: Any, secret: str) -> NodeIdentity | Forbidden | None:
     known = hmac.compare_digest(hash_secret(secret), NO_HASH if row is None else row.secret_hash)
     if row is None or not known:
         return None
     if not row.is_active:
-        raise Forbidden("node_switched_off", name=row.name)
+        return Forbidden("node_switched_off", name=row.name)
     return NodeIdentity(row.id, row.name, row.slug, row.transport, row.instance)
 
 

@@ -36,7 +36,7 @@ def settle_update(session: Session, outcome: Outcome, policy: RetryPolicy) -> St
     _hand_back(session, outcome)
     if standing is Standing.HELD:
         _fail_rest(session, outcome.allocation_id, policy)
-        _count_articles(session, outcome.allocation_id)
+        count_articles(session, outcome.allocation_id)
     return standing
 
 
@@ -64,13 +64,13 @@ def standing_of(session: Session, allocation_id: str, attempt: int, execution: s
     return Standing.CANCELLED if row.cancel_requested else Standing.HELD
 
 
-def end(session: Session, outcome: Outcome, change: Change) -> Standing:
+def end(session: Session, outcome: Outcome, change: Change, **values: Any) -> Standing:
     """Compare-and-set the allocation to its end on (id, attempt, execution); `HELD` also when this execution did it before.
 
     An allocation that a person asked to stop ends `cancelled`, however far its work came.
     """
     stopped = Change(change.sources, "cancelled", change.actor, "cancelled on request")
-    if _end_as(session, outcome, change, ~ALLOCATIONS.c.cancel_requested) or _end_as(
+    if _end_as(session, outcome, change, ~ALLOCATIONS.c.cancel_requested, **values) or _end_as(
         session, outcome, stopped, ALLOCATIONS.c.cancel_requested.is_(True)
     ):
         return Standing.HELD
@@ -78,7 +78,9 @@ def end(session: Session, outcome: Outcome, change: Change) -> Standing:
     return Standing.HELD if locked is not None and locked[1] == outcome.execution else Standing.SUPERSEDED
 
 
-def _end_as(session: Session, outcome: Outcome, change: Change, *guards: ColumnElement[bool]) -> int:
+def _end_as(
+    session: Session, outcome: Outcome, change: Change, *guards: ColumnElement[bool], **values: Any
+) -> int:
     return transitions.move(
         session,
         Allocation,
@@ -91,6 +93,7 @@ def _end_as(session: Session, outcome: Outcome, change: Change, *guards: ColumnE
         lease_until=None,
         ended_at=now(),
         updated_at=now(),
+        **values,
     )
 
 
@@ -211,7 +214,7 @@ def _succeed(session: Session, items: Sequence[ItemOutcome], new: Mapping[str, S
     """End items well; those that brought the same numbers in one statement, because a statement costs far more than a row."""
     by_counts: dict[tuple[int, int], list[str]] = {}
     for one in items:
-        found = len(one.result.articles) if one.result else 0
+        found = max(len(one.result.articles), one.result.reported_count) if one.result else 0
         by_counts.setdefault((found, len(new.get(one.feed_id, ()))), []).append(one.item_id)
     for (found, fresh), ids in by_counts.items():
         transitions.move(
@@ -221,7 +224,8 @@ def _succeed(session: Session, items: Sequence[ItemOutcome], new: Mapping[str, S
             Change(("assigned", "waiting"), "done", WORKER),
             attempts=ITEMS.c.attempts + 1,
             article_count=found,
-            new_article_count=fresh,
+            # Added: a child has uploaded its articles before it reports.
+            new_article_count=ITEMS.c.new_article_count + fresh,
             error_code="",
             error_message="",
             not_before=None,
@@ -280,7 +284,8 @@ def _hand_back(session: Session, outcome: Outcome) -> None:
     )
 
 
-def _count_articles(session: Session, allocation_id: str) -> None:
+def count_articles(session: Session, allocation_id: str) -> None:
+    """Write the sums of its items into the allocation."""
     counts = (ITEMS.c.article_count, ITEMS.c.new_article_count)
     found, fresh = session.execute(
         select(*(func.coalesce(func.sum(count), 0) for count in counts)).where(

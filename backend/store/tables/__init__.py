@@ -7,6 +7,7 @@ heartbeats, the pump and settling workers to each other. Deletions name what the
 from __future__ import annotations
 
 from backend.store.tables.base import Base, core
+from backend.store.tables.children import Result, SyncLog
 from backend.store.tables.feeds import Article, Feed, FeedMove, Host
 from backend.store.tables.message_tasks import MessageTask, MessageTaskFeed
 from backend.store.tables.nodes import Node, NodeCredential
@@ -41,10 +42,12 @@ __all__ = [
     "PublishAccount",
     "PublishTask",
     "Pulse",
+    "Result",
     "Run",
     "Scheduler",
     "Selection",
     "SelectionPart",
+    "SyncLog",
     "Tick",
     "User",
     "WorkItem",

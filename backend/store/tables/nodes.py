@@ -47,10 +47,12 @@ class Node(Base):
     kinds: Mapped[list[str]] = mapped_column(default=list)
     instance: Mapped[str] = mapped_column(ascii_key(36), default="")
     version: Mapped[str] = mapped_column(String(32), default="")
+    reported_capacity: Mapped[int | None] = mapped_column(Integer)
     workers_alive: Mapped[int] = mapped_column(Integer, server_default="0")
     outbox_size: Mapped[int] = mapped_column(Integer, server_default="0")
     presence_at: Mapped[datetime | None]
     beat_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    empty_claims: Mapped[int] = mapped_column(BigInteger, server_default="0")
     sources: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     callback_url: Mapped[str] = mapped_column(String(512), server_default="")
     synced_at: Mapped[datetime | None]

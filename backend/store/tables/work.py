@@ -88,7 +88,10 @@ class WorkItem(Base):
 
 
 class Allocation(Base):
-    """One unit of work given to one node; the fencing columns are execution, attempt and settled_by."""
+    """One unit of work given to one node; the fencing columns are execution, attempt and settled_by.
+
+    `polled`: claimed by an old child through `pending-tasks`, whose reports name no allocation.
+    """
 
     __tablename__ = "allocations"
     __table_args__ = (
@@ -116,6 +119,7 @@ class Allocation(Base):
     instance: Mapped[str | None] = mapped_column(ID)
     lease_until: Mapped[datetime | None]
     claim_id: Mapped[str | None] = mapped_column(ascii_key(64))
+    polled: Mapped[bool] = mapped_column(Boolean, server_default=false())
     cancel_requested: Mapped[bool] = mapped_column(Boolean, server_default=false())
     reason: Mapped[str] = mapped_column(String(500), default="")
     error_code: Mapped[str] = mapped_column(ascii_key(64), default="")
