@@ -9,7 +9,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from flask import Flask, current_app, g, request
 
-from backend.api.auth import authenticate
+from backend.api.auth import authenticate, node_pair
 from backend.domain.errors import Forbidden
 from backend.store.credentials import NodeIdentity
 from backend.store.users import UserView
@@ -38,6 +38,7 @@ class Declaration:
     from its access and inputs. `media`: content types of an answer that is not in the envelope, `reads`: of a
     body that is no JSON. `creates`: it takes an `Idempotency-Key`. `versioned`: it answers with an
     `ETag` (`backend.api.preconditions`). `body_bytes`: how large a body may be, where a megabyte is too little.
+    `authenticates`: it checks a node's pair itself, in the transaction of what it does, and finds it in `g.node_pair`.
     """
 
     access: Access
@@ -48,6 +49,7 @@ class Declaration:
     creates: bool = False
     versioned: bool = False
     body_bytes: int = 0
+    authenticates: bool = False
 
 
 class Details(TypedDict, total=False):
@@ -60,6 +62,7 @@ class Details(TypedDict, total=False):
     creates: bool
     versioned: bool
     body_bytes: int
+    authenticates: bool
 
 
 def declare(access: Access, **details: Unpack[Details]) -> Callable[[View], View]:
@@ -106,10 +109,15 @@ def _check() -> None:
     # Without an endpoint nothing runs: the answer is 404 or 405.
     if request.endpoint is None:
         return
-    access = declaration_of(current_app.view_functions[request.endpoint]).access
+    declared = declaration_of(current_app.view_functions[request.endpoint])
+    access, header = declared.access, request.headers.get("Authorization", "")
     if access is Access.OPEN:
         return
-    principal = authenticate(request.headers.get("Authorization", ""))
+    pair = node_pair(header) if declared.authenticates and request.method != "OPTIONS" else None
+    if pair:
+        g.node_pair = pair
+        return
+    principal = authenticate(header)
     if isinstance(principal, NodeIdentity):
         g.node = principal
     else:

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from ipaddress import ip_network
 
 from redis import Redis
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.routing import BaseConverter
 
@@ -16,6 +17,10 @@ from backend.api.access_keys import access_keys
 from backend.api.alerts import alerts
 from backend.api.articles import articles
 from backend.api.cascade import cascade
+from backend.api.child_parts import ChildParts
+from backend.api.child_reports import child_reports
+from backend.api.child_work import child_work
+from backend.api.children import children
 from backend.api.context import NAME, Parts
 from backend.api.contract import Contract
 from backend.api.cors import allow_origins
@@ -23,6 +28,7 @@ from backend.api.docs import docs
 from backend.api.errors import answer_errors
 from backend.api.feeds import feeds
 from backend.api.health import health
+from backend.api.heartbeats import Heartbeats
 from backend.api.home import home
 from backend.api.login import login
 from backend.api.login_guard import LoginGuard
@@ -31,6 +37,8 @@ from backend.api.nodes import nodes
 from backend.api.tokens import Tokens
 from backend.api.tracing import log_request_ids, trace
 from backend.api.users import users
+from backend.api.waiting import WorkWaits
+from backend.domain.retry import RetryPolicy
 from backend.store.migrate import require_current
 from config import Settings
 
@@ -55,6 +63,9 @@ ROUTES = (
 # Each stands under the seeds' prefix and under the one of deployed WeRSS children.
 CASCADE_ROUTES = (
     cascade,
+    child_reports,
+    child_work,
+    children,
     nodes,
 )
 PREFIXES = {"": "/api/v1/cascade", "wx_": "/api/v1/wx/cascade"}
@@ -108,9 +119,10 @@ def create_app_from_environment() -> Contract:
 
 
 def _build(settings: Settings) -> Parts:
+    engine, redis = bootstrap.build_engine(settings, pooled=True), _redis(settings)
     return Parts(
-        engine=bootstrap.build_engine(settings, pooled=True),
-        redis=_redis(settings),
+        engine=engine,
+        redis=redis,
         cipher=bootstrap.build_cipher(settings),
         tokens=Tokens(settings.secret_key, settings.token_seconds),
         # Names only: the sources themselves belong to the workers.
@@ -119,6 +131,18 @@ def _build(settings: Settings) -> Parts:
         http=bootstrap.build_http(settings),
         login_guard=_login_guard(settings),
         trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),
+        children=_build_child_parts(settings, engine, redis),
+    )
+
+
+def _build_child_parts(settings: Settings, engine: Engine, redis: Redis | None) -> ChildParts:
+    return ChildParts(
+        heartbeats=Heartbeats(engine, settings.child_lease_seconds),
+        # The other half of the threads answers everybody else.
+        waits=WorkWaits(engine, redis, settings.gunicorn_threads // 2),
+        lease_seconds=settings.lease_seconds,
+        child_lease_seconds=settings.child_lease_seconds,
+        policy=RetryPolicy(settings.item_attempts, settings.retry_base_seconds),
     )
 
 

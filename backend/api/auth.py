@@ -14,17 +14,28 @@ WRITERS = frozenset({"admin", "operator"})
 def authenticate(header: str) -> UserView | NodeIdentity:
     """Who sends `Bearer <token>` or `AK-SK <key>:<secret>`. Raises `Unauthenticated`."""
     scheme, _, given = header.strip().partition(" ")
-    given = given.strip()
-    if scheme.casefold() == "bearer" and given:
-        return person_by_token(given)
-    key, _, secret = given.partition(":")
-    if scheme.casefold() != "ak-sk" or not key or not secret:
+    if scheme.casefold() == "bearer" and given.strip():
+        return person_by_token(given.strip())
+    key, secret = _pair(header)
+    if not key or not secret:
         raise Unauthenticated
     if key.startswith(PERSON_KEY):
         return person_by_access_key(key, secret)
     if key.startswith(NODE_KEY):
         return node_by_credentials(key, secret)
     raise Unauthenticated("dead_key")
+
+
+def node_pair(header: str) -> tuple[str, str] | None:
+    """Key and secret of `AK-SK <key>:<secret>` where the key is a node's; nothing says yet that they are right."""
+    key, secret = _pair(header)
+    return (key, secret) if key.startswith(NODE_KEY) and secret else None
+
+
+def _pair(header: str) -> tuple[str, str]:
+    scheme, _, given = header.strip().partition(" ")
+    key, _, secret = given.strip().partition(":")
+    return (key, secret) if scheme.casefold() == "ak-sk" else ("", "")
 
 
 def may_see_secrets(user: UserView) -> bool:

@@ -10,6 +10,7 @@ from flask import current_app, g, has_request_context, request
 from redis import Redis
 from sqlalchemy import Engine
 
+from backend.api.child_parts import ChildParts
 from backend.api.login_guard import LoginGuard
 from backend.api.tokens import Tokens
 from backend.dispatch.pump import Limits
@@ -36,6 +37,7 @@ class Parts:
     limits: Limits
     http: HttpClient
     login_guard: LoginGuard
+    children: ChildParts
     trusted_proxies: tuple[Network, ...]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from backend.dispatch.queues import DEFAULT_QUEUE, enqueue_many, node_queue
+from backend.dispatch.queues import DEFAULT_QUEUE, announce, enqueue_many, node_queue
 from backend.domain import politeness
 from backend.domain.admission import WINDOW_SECONDS, admit
 from backend.domain.planner import batch_size, batches, plan
@@ -48,19 +48,21 @@ def pump(engine: Engine, redis: Redis | None, limits: Limits) -> int:
         while read(engine, has_work):
             placed = transact(engine, place)
             made += len(placed)
-            _enqueue(redis, [one for one in placed if one.attached], limits)
+            _tell(redis, placed, limits)
             if not placed:
                 break
     return made
 
 
-def _enqueue(redis: Redis | None, placed: list[Placed], limits: Limits) -> None:
+def _tell(redis: Redis | None, placed: list[Placed], limits: Limits) -> None:
+    """After the commit: jobs for attached nodes, a word to the long polls of remote ones."""
     if redis is None or not placed:
         return
     try:
-        enqueue_many(redis, placed, limits.work_seconds)
+        enqueue_many(redis, [one for one in placed if one.attached], limits.work_seconds)
+        announce(redis, [one.queue for one in placed if not one.attached])
     except RedisError as error:
-        # Committed work is not lost: the sweeper enqueues what Redis does not know.
+        # Committed work is not lost: the sweeper enqueues what Redis does not know, and long polls look each second.
         log.warning(
             "Redis did not take %d allocations (%s); they are enqueued again",
             len(placed),

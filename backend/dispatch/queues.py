@@ -5,10 +5,13 @@ With `backend.workers.worker` this is the only module that imports rq.
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import RedisError
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -17,6 +20,9 @@ from backend.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.client import PubSub
+
+log = logging.getLogger(__name__)
 
 DEFAULT_QUEUE = "default"
 JOB_FUNCTION = "backend.workers.run.run"
@@ -26,6 +32,7 @@ SETTLE_SECONDS = 30.0
 RESULT_SECONDS = 60
 FAILURE_SECONDS = 86400
 WAKE_KEY = "cascade:wake"
+WORK_CHANNEL = "cascade:work"
 NAME = re.compile(r"^(default|node:[a-z0-9]([a-z0-9-]*[a-z0-9])?(:publish)?)$")
 WILDCARD = re.compile(r"[*?\[\]]")
 
@@ -126,6 +133,43 @@ def wake(redis: Redis) -> None:
     pipeline.execute()
 
 
+def try_wake(redis: Redis | None) -> None:
+    """`wake` for those who have committed what they did: without Redis the beats' timer finds it."""
+    try:
+        if redis is not None:
+            wake(redis)
+    except RedisError as error:
+        log.info("no beat could be woken (%s); its timer finds the work", type(error).__name__)
+
+
 def wait_for_wake(redis: Redis, seconds: float) -> bool:
     """Wait until something woke the beats, or so many seconds."""
     return redis.blpop([WAKE_KEY], timeout=seconds) is not None
+
+
+def announce(redis: Redis, names: Iterable[str]) -> None:
+    """Tell the parents' long polls which remote nodes' queues have got work; a lost one costs a second. Raises `RedisError`."""
+    pipeline = redis.pipeline(transaction=False)
+    for name in sorted(set(names)):
+        pipeline.publish(WORK_CHANNEL, name)
+    pipeline.execute()
+
+
+@contextmanager
+def announcements(redis: Redis) -> Iterator[PubSub]:
+    """A subscription to what is announced. Raises `RedisError`."""
+    heard: PubSub = redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+    try:
+        heard.subscribe(WORK_CHANNEL)
+        yield heard
+    finally:
+        heard.close()
+
+
+def next_announcement(heard: PubSub, seconds: float) -> list[str]:
+    """The queue that is announced next; none within so many seconds. Raises `RedisError`."""
+    message = heard.get_message(timeout=seconds)
+    if message is None:
+        return []
+    name = message["data"]
+    return [name.decode() if isinstance(name, bytes) else str(name)]

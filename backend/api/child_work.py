@@ -1,0 +1,210 @@
+"""What children call to work: they claim, say how far they are, upload and report. An adapter over the same transitions."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from flask import g, request
+from sqlalchemy.orm import Session
+
+from backend.api.access import Access, declare
+from backend.api.answers import SEEDS_CODE, Reply
+from backend.api.context import asking_node, parts
+from backend.api.routes import Routes
+from backend.api.schemas.children import (
+    ClaimQuery,
+    ClaimRequest,
+    CompletionRequest,
+    HeldAnswer,
+    PackageAnswer,
+    PendingQuery,
+    ReportAnswer,
+    ReportRequest,
+    TaskStatusRequest,
+    UploadAnswer,
+    UploadRequest,
+)
+from backend.api.sync_logging import entry, log_refusals
+from backend.api.waiting import hang_up_of
+from backend.dispatch.queues import node_queue, try_wake
+from backend.domain.children import read_articles, read_results
+from backend.domain.errors import Unauthenticated
+from backend.store import beats, children, claims, credentials, results, sync_logs, uploads
+from backend.store.claims import Claimant, Package
+from backend.store.credentials import NodeIdentity
+from backend.store.session import transact
+
+LONGEST_WAIT_SECONDS = 25.0
+RETRY_AFTER_SECONDS = 5
+UPLOAD_BYTES = 64 * 1024 * 1024
+NOTHING = "nothing_pending"
+
+child_work = Routes(
+    "child_work",
+    text="What children call to work: claim, say how far they are, upload articles, report.",
+    any_content_type=True,
+    strict_query=False,
+)
+log_refusals(child_work)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a node asks for. `last`: when there is nothing, this was the node's empty claim."""
+
+    limit: int = 1
+    claim_id: str | None = None
+    polls: bool = False
+    last: bool = True
+
+
+@child_work.post("/claim-task")
+@declare(Access.NODE, authenticates=True)
+def claim_task(query: ClaimQuery, body: ClaimRequest) -> Reply[PackageAnswer | None]:
+    """Take the node's oldest pending work, each piece once; `wait` up to 25 s for some to come.
+
+    A repeated `claim_id` gets the same work again. When too many wait already, the answer is empty and
+    `Retry-After` says when to ask again.
+    """
+    wait = min(query.wait, LONGEST_WAIT_SECONDS)
+    found, retry_after = _claim_waiting(Ask(claim_id=body.claim_id), wait)
+    if found:
+        return Reply(PackageAnswer.model_validate(found[0]))
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if retry_after else {}
+    return Reply(None, message=NOTHING, headers=headers)
+
+
+@child_work.get("/pending-tasks")
+@declare(Access.NODE, code=SEEDS_CODE, authenticates=True)
+def pending_tasks(query: PendingQuery) -> Reply[PackageAnswer | list[PackageAnswer] | None]:
+    """Take pending work as old children do: one package, or a list of up to `limit` when that is above 1."""
+    found, _ = _claim(Ask(limit=query.limit, polls=True))
+    packages = [PackageAnswer.model_validate(one) for one in found]
+    if not packages:
+        return Reply(None, message=NOTHING)
+    return Reply(packages if query.limit > 1 else packages[0])
+
+
+def _claim_waiting(ask: Ask, seconds: float) -> tuple[list[Package], bool]:
+    """The packages, and whether there was no place to wait in."""
+    deadline = time.monotonic() + seconds
+    found, node = _claim(replace(ask, last=seconds <= 0))
+    if found or seconds <= 0:
+        return found, False
+    waits, hung_up = parts().children.waits, hang_up_of(request.environ)
+    with waits.place(node_queue(node.slug)) as event:
+        while event is not None and waits.wait(event, deadline, hung_up):
+            found, _ = _claim(replace(ask, last=False))
+            if found:
+                return found, False
+    if not hung_up():
+        # Work of the last moment; nobody takes work for a child that is gone.
+        found, _ = _claim(ask)
+    return found, event is None
+
+
+def _claim(ask: Ask) -> tuple[list[Package], NodeIdentity]:
+    """Know the node and take its work in one transaction. Raises `Unauthenticated` and `Forbidden`."""
+    cipher = parts().cipher
+
+    def take(session: Session) -> tuple[list[Package], NodeIdentity]:
+        node = credentials.authenticate(session, *g.node_pair)
+        if node is None:
+            raise Unauthenticated("dead_key")
+        lease_seconds = parts().children.holder(node).lease_seconds
+        claimant = Claimant(node.id, node_queue(node.slug), lease_seconds, ask.polls)
+        ids = claims.claim(session, claimant, limit=ask.limit, claim_id=ask.claim_id)
+        found = claims.packages(session, cipher, ids)
+        if found:
+            taken = sum(len(one.feeds) for one in found)
+            sync_logs.record(session, entry(node.id, taken, allocation_ids=ids))
+        elif ask.last:
+            beats.count_empty_claim(session, node.id)
+        return found, node
+
+    found, g.node = transact(parts().engine, take)
+    return found, g.node
+
+
+@child_work.put("/task-status")
+@declare(Access.NODE, errors=(404, 409))
+def task_status(body: TaskStatusRequest) -> HeldAnswer:
+    """Say how far the work is: `executing` begins it or renews its lease, `completed` and `failed` end it as a whole."""
+    node, policy = asking_node(), parts().children.policy
+    holder, error = parts().children.holder(node), body.error_message or ""
+
+    def write(session: Session) -> bool:
+        if body.status == "executing":
+            children.start(session, holder, body.allocation_id, body.attempt)
+            return True
+        if body.status == "completed":
+            fresh = children.complete_whole(session, holder, body.allocation_id, policy, body.attempt)
+            said = entry(node.id, allocation_id=body.allocation_id)
+        else:
+            fresh = children.fail(session, holder, body.allocation_id, error, policy, body.attempt)
+            said = entry(node.id, error=error or body.status, allocation_id=body.allocation_id)
+        if fresh:
+            sync_logs.record(session, said)
+        return fresh
+
+    fresh = transact(parts().engine, write)
+    return HeldAnswer(allocation_id=body.allocation_id, status=body.status, repeated=not fresh)
+
+
+@child_work.post("/upload-articles")
+@declare(Access.NODE, errors=(404, 409), body_bytes=UPLOAD_BYTES)
+def upload_articles(body: UploadRequest) -> UploadAnswer:
+    """Store articles of the allocation's feeds, each once, whenever they arrive; what is due is delivered by the parent."""
+    node, articles = asking_node(), read_articles(body.articles)
+    holder = parts().children.holder(node)
+
+    def write(session: Session) -> uploads.Uploaded:
+        stored = uploads.store_upload(session, holder, body.allocation_id, articles, body.attempt)
+        said = entry(node.id, stored.kept, allocation_id=body.allocation_id, new_count=stored.new)
+        sync_logs.record(session, said)
+        return stored
+
+    stored = transact(parts().engine, write)
+    try_wake(parts().redis)
+    return UploadAnswer(received=len(body.articles), kept=stored.kept, new_count=stored.new)
+
+
+@child_work.post("/report-completion")
+@declare(Access.NODE, errors=(404, 409))
+def report_completion(body: CompletionRequest) -> HeldAnswer:
+    """End the allocation: each feed by its own result, failures with their reason. Said again, it changes nothing."""
+    node, found = asking_node(), read_results(body.results)
+    holder, policy = parts().children.holder(node), parts().children.policy
+
+    def write(session: Session) -> bool:
+        task_id = children.look_up(session, holder, body.allocation_id, body.attempt).task_id or ""
+        fresh = children.complete(session, holder, body.allocation_id, found, policy, body.attempt)
+        if fresh:
+            results.keep(session, node.id, task_id, found, body.allocation_id)
+            articles = sum(one.article_count for one in found)
+            sync_logs.record(session, entry(node.id, articles, allocation_id=body.allocation_id))
+        return fresh
+
+    fresh = transact(parts().engine, write)
+    try_wake(parts().redis)
+    return HeldAnswer(allocation_id=body.allocation_id, status="completed", repeated=not fresh)
+
+
+@child_work.post("/report-result")
+@declare(Access.NODE)
+def report_result(body: ReportRequest) -> ReportAnswer:
+    """Keep results that name no allocation; of work that was taken through `pending-tasks`, they settle the named feeds."""
+    node, found = asking_node(), read_results(body.results)
+    holder, policy = parts().children.holder(node), parts().children.policy
+
+    def write(session: Session) -> int:
+        fresh = results.keep(session, node.id, body.task_id, found)
+        settled = children.settle_named(session, holder, body.task_id, fresh, policy)
+        if fresh:
+            sync_logs.record(session, entry(node.id, len(fresh), task_id=body.task_id, settled=settled))
+        return settled
+
+    settled = transact(parts().engine, write)
+    try_wake(parts().redis)
+    return ReportAnswer(received=len(body.results), settled=settled)

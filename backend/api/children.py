@@ -1,0 +1,120 @@
+"""What children call to be known and to know: their beats, feeds and message tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import Response, g, request
+from sqlalchemy.orm import Session
+
+from backend.api.access import Access, declare
+from backend.api.answers import Reply
+from backend.api.context import asking_node, parts
+from backend.api.routes import Routes
+from backend.api.schemas.children import ChildFeedAnswer, ChildTaskAnswer, HeartbeatAnswer, HeartbeatRequest
+from backend.api.sync_logging import entry, log_refusals
+from backend.domain.identifiers import digest
+from backend.store import child_lists, sync_logs
+from backend.store.beats import SentBeat
+from backend.store.session import read, transact
+
+children = Routes(
+    "children",
+    text="What children call to be known and to know: beats, feeds, message tasks.",
+    any_content_type=True,
+    strict_query=False,
+)
+log_refusals(children)
+
+
+@children.post("/heartbeat")
+@declare(Access.NODE, authenticates=True)
+def heartbeat(body: HeartbeatRequest) -> HeartbeatAnswer:
+    """Say that the node lives; whatever the body holds, it is a beat."""
+    return _hear(body)
+
+
+@children.get("/heartbeat")
+@declare(Access.NODE, authenticates=True)
+def heartbeat_by_get() -> HeartbeatAnswer:
+    """The same without a body."""
+    return _hear(HeartbeatRequest())
+
+
+def _hear(said: HeartbeatRequest) -> HeartbeatAnswer:
+    key, secret = g.node_pair
+    values: dict[str, str | int] = {
+        name: value
+        for name, value in (
+            ("instance", said.instance),
+            ("callback_url", said.callback_url),
+            ("version", said.version),
+        )
+        if value
+    }
+    if said.workers is not None:
+        values["workers_alive"] = said.workers
+    if said.capacity is not None:
+        values["reported_capacity"] = said.capacity
+    heard = parts().children.heartbeats.hear(
+        SentBeat(key, secret, tuple(values.items()), tuple(said.running))
+    )
+    g.node = heard.node
+    return HeartbeatAnswer(node_id=heard.node.id, stale=list(heard.stale))
+
+
+@children.get("/feeds")
+@declare(Access.NODE)
+def feeds() -> Reply[list[ChildFeedAnswer]] | Response:
+    """Every feed, as a plain list; WeRSS children get WeChat accounts only. With `If-None-Match`: 304 while nothing changed."""
+    third_party = _is_third_party()
+    found = read(parts().engine, lambda session: child_lists.feeds_for(session, third_party=third_party))
+    etag = _etag(found)
+    if _is_known(etag):
+        return _unchanged(etag)
+    _log_pull(len(found))
+    return Reply([ChildFeedAnswer.model_validate(one) for one in found], headers={"ETag": etag})
+
+
+@children.get("/message-tasks")
+@declare(Access.NODE)
+def message_tasks() -> Reply[list[ChildTaskAnswer]] | Response:
+    """Every enabled message task, as a plain list, with what it takes to deliver. With `If-None-Match`: 304 while nothing changed."""
+    cipher, third_party = parts().cipher, _is_third_party()
+    found = read(
+        parts().engine, lambda session: child_lists.tasks_for(session, cipher, third_party=third_party)
+    )
+    etag = _etag(found)
+    if _is_known(etag):
+        return _unchanged(etag)
+    _log_pull(len(found))
+    return Reply([ChildTaskAnswer.model_validate(one) for one in found], headers={"ETag": etag})
+
+
+def _is_third_party() -> bool:
+    return not asking_node().instance
+
+
+def _etag(found: Sequence[object]) -> str:
+    return f'"{digest(*map(repr, found))[:32]}"'
+
+
+def _is_known(etag: str) -> bool:
+    return request.if_none_match.contains(etag.strip('"'))
+
+
+def _unchanged(etag: str) -> Response:
+    node_id = asking_node().id
+    transact(parts().engine, lambda session: child_lists.mark_synced(session, node_id))
+    return Response(status=304, headers={"ETag": etag})
+
+
+def _log_pull(count: int) -> None:
+    node_id = asking_node().id
+    pulled = entry(node_id, count)
+
+    def write(session: Session) -> None:
+        child_lists.mark_synced(session, node_id)
+        sync_logs.record(session, pulled)
+
+    transact(parts().engine, write)
