@@ -69,18 +69,6 @@ def _seconds(low: float, high: float) -> Parser:
 
 def _count(low: int, high: int) -> Parser:
     def convert(value: object) -> int:
-def _days(low: float, high: float) -> Callable[[object], float]:
-    def parse(value: object) -> float:
-        number = _number(value)
-        if not low <= number <= high:
-            raise ValueError(f"must be between {low:g} and {high:g} days, not {number:g}")
-        return number
-
-    return parse
-
-
-def _count(low: int, high: int) -> Callable[[object], int]:
-    def parse(value: object) -> int:
         number = _number(value)
         if number != int(number) or not low <= number <= high:
             raise ValueError(f"must be a whole number between {low} and {high}, not {value}")
@@ -251,11 +239,11 @@ class Settings:
         1800.0,
         "how long a WeRSS child's work is held without a call that names it",
     )
-    sync_log_days: float = _setting(
+    sync_log_days: int = _setting(
         "CASCADE_SYNC_LOG_DAYS",
         "retention.sync_log_days",
-        _days(1, 3650),
-        7.0,
+        _count(1, 3650),
+        7,
         "how long sync logs and children's results are kept, in days",
     )
     renew_seconds: float = _setting(
