@@ -34,6 +34,7 @@ from backend.api.login import login
 from backend.api.login_guard import LoginGuard
 from backend.api.message_tasks import message_tasks
 from backend.api.nodes import nodes
+from backend.api.scheduler import scheduler
 from backend.api.tokens import Tokens
 from backend.api.tracing import log_request_ids, trace
 from backend.api.users import users
@@ -67,6 +68,7 @@ CASCADE_ROUTES = (
     child_work,
     children,
     nodes,
+    scheduler,
 )
 PREFIXES = {"": "/api/v1/cascade", "wx_": "/api/v1/wx/cascade"}
 

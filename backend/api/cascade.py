@@ -16,7 +16,7 @@ cascade = Routes("cascade", text="Dispatching work to nodes, and what became of 
 
 
 @cascade.post("/dispatch-task")
-@declare(Access.OPERATOR, code=SEEDS_CODE, errors=(404,), creates=True)
+@declare(Access.OPERATOR, code=SEEDS_CODE, errors=(404, 409), creates=True)
 def dispatch_task(query: DispatchQuery) -> DispatchAnswer:
     """Dispatch one message task, or every enabled one, and say what happened."""
     report = dispatch_tasks(

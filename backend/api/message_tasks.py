@@ -11,17 +11,27 @@ from sqlalchemy.orm import Session
 from backend.api.access import Access, declare
 from backend.api.answers import Reply
 from backend.api.auth import may_see_secrets
-from backend.api.context import actor, asker, parts
+from backend.api.context import actor, asker, language, parts
 from backend.api.masking import mask_cookies, mask_headers, mask_url
 from backend.api.preconditions import is_conditional, require_match, tagged
 from backend.api.routes import Routes
 from backend.api.schemas.common import Page, PageQuery
-from backend.api.schemas.message_tasks import TaskAnswer, TaskChangeRequest, TaskPath, TaskRequest
+from backend.api.schemas.message_tasks import (
+    TaskAnswer,
+    TaskChangeRequest,
+    TaskPath,
+    TaskRequest,
+    TickAnswer,
+)
 from backend.domain.identifiers import new_id
 from backend.domain.message_tasks import TaskContent, check_task
+from backend.domain.schedule_words import in_words
 from backend.store import message_tasks as store
+from backend.store import ticks
 from backend.store.message_tasks import TaskView
 from backend.store.session import read, transact
+
+FIRE_TIMES = 3
 
 message_tasks = Routes(
     "message_tasks", "/api/v1/message-tasks", text="Saved jobs: which feeds, when, which message, where to."
@@ -81,6 +91,39 @@ def delete_task(path: TaskPath) -> None:
     transact(parts().engine, lambda session: store.delete_task(session, path.task_id, actor=who))
 
 
+@message_tasks.post("/<id:task_id>/pause")
+@declare(Access.OPERATOR)
+def pause_task(path: TaskPath) -> TaskAnswer:
+    """Stop the task's schedule, and nothing else: its ticks are skipped until it is resumed."""
+    return _set_paused(path.task_id, paused=True)
+
+
+@message_tasks.post("/<id:task_id>/resume")
+@declare(Access.OPERATOR)
+def resume_task(path: TaskPath) -> TaskAnswer:
+    """Let the task's schedule go on with its next tick; nothing is made up."""
+    return _set_paused(path.task_id, paused=False)
+
+
+@message_tasks.get("/<id:task_id>/ticks")
+@declare(Access.VIEWER)
+def list_ticks(path: TaskPath, query: PageQuery) -> Page[TickAnswer]:
+    """What the planned times of the task's schedule came to, the newest first."""
+    found, total = read(
+        parts().engine,
+        lambda session: ticks.list_ticks(session, path.task_id, limit=query.limit, offset=query.offset),
+    )
+    return Page(list=[TickAnswer.model_validate(view) for view in found], total=total)
+
+
+def _set_paused(task_id: str, *, paused: bool) -> TaskAnswer:
+    transact(
+        parts().engine,
+        lambda session: ticks.set_paused(session, task_id, ticks.clock(session), paused=paused),
+    )
+    return _answer(_standing(task_id))
+
+
 def _standing(task_id: str) -> TaskView:
     return read(parts().engine, lambda session: store.get_task(session, parts().cipher, task_id))
 
@@ -105,6 +148,9 @@ def _answer(view: TaskView) -> TaskAnswer:
     return TaskAnswer(
         id=view.id,
         receiver_kind=view.receiver_kind,
+        paused=view.paused,
+        schedule_in_words=in_words(view.content.cron_exp, language()),
+        next_fire_times=view.fire_times(FIRE_TIMES),
         baseline_at=view.baseline_at,
         created_at=view.created_at,
         **fields,

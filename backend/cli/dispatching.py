@@ -43,6 +43,7 @@ def dispatch(
             place.engine, place.redis, limits=build_limits(place.settings), task_id=task_id, actor="cli"
         )
         note(_summary(report))
+        _say_overlaps(report)
         runs_now = bool(read(place.engine, live_beats))
         if wait and runs_now:
             context.exit(_wait(place.engine, [one.run_id for one in report.tasks], as_data))
@@ -61,6 +62,14 @@ def _summary(report: DispatchReport) -> str:
         waiting=report.items_waiting,
         reason=f" ({report.reason})" if report.reason else "",
     )
+
+
+def _say_overlaps(report: DispatchReport) -> None:
+    for task in report.tasks:
+        if task.waits_for:
+            note(say("task_waits", name=task.name, run_id=task.waits_for))
+    for left_out in report.skipped:
+        note(say("task_skipped", name=left_out.name, run_id=left_out.open_run_id))
 
 
 def _print_report(report: DispatchReport, as_data: bool) -> None:

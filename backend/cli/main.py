@@ -14,7 +14,8 @@ REFUSALS = (InvalidInput, NotFound, Conflict, ConfigurationError)
 COMMANDS = {
     "up": ("backend.cli.up:up", "Run the whole system in the foreground."),
     "feed": ("backend.cli.feeds:feed", "Add, import and list feeds."),
-    "task": ("backend.cli.tasks:task", "Add and list message tasks."),
+    "task": ("backend.cli.tasks:task", "Add, list, pause and resume message tasks."),
+    "scheduler": ("backend.cli.scheduling:scheduler", "Start, stop and reload all schedules."),
     "dispatch": ("backend.cli.dispatching:dispatch", "Dispatch message tasks now."),
     "node": ("backend.cli.nodes:node", "Add, list and run nodes."),
     "user": ("backend.cli.users:user", "Add, list and change users; set passwords."),

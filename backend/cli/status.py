@@ -14,6 +14,7 @@ from backend.cli import options
 from backend.cli.language import language, say
 from backend.cli.opening import open_redis, reachable_engine
 from backend.cli.output import as_json, note, result
+from backend.cli.scheduling import scheduler_words
 from backend.cli.tables import table
 from backend.dispatch.health import readiness
 from backend.store.alerts import list_alerts
@@ -72,6 +73,8 @@ def _stored(session: Session) -> dict[str, Any]:
 def _print(found: dict[str, Any]) -> None:
     for check in found.get("checks", ()):
         click.echo(f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']}  {check['detail']}".rstrip())
+    if found.get("scheduler"):
+        click.echo(f"     schedules  {scheduler_words(found['scheduler'])}")
     _section(found, "nodes", ("name", "transport", "available", "reason", "current_tasks", "max_capacity"))
     _section(found, "queues", ("name", "consumers", "waiting"))
     for run in found.get("runs", ()):

@@ -1,30 +1,53 @@
-"""`cascade task`: add and list message tasks."""
+"""`cascade task`: add, list, pause and resume message tasks, and show what their schedules did."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import click
 
 from backend.cli import options
+from backend.cli.language import language, say
 from backend.cli.opening import Place, opened
-from backend.cli.output import result
+from backend.cli.output import note, result
+from backend.cli.scheduling import scheduler_words
 from backend.cli.tables import listing
 from backend.domain.errors import ConfigurationError, InvalidInput
 from backend.domain.identifiers import new_id
 from backend.domain.message_tasks import ALL_FEEDS, TaskContent, check_task
-from backend.store.message_tasks import TaskView, create_task, list_tasks
+from backend.domain.overlap import Overlap
+from backend.domain.schedule_words import in_words
+from backend.store import ticks
+from backend.store.message_tasks import TaskView, create_task, find_task, list_tasks
+from backend.store.scheduler import scheduler_state
 from backend.store.session import read, transact
 
 PAGE = 500
-COLUMNS = ("id", "name", "feeds", "message_type", "receiver", "cron_exp", "time_zone", "enabled")
+FIRE_TIMES = 3
+COLUMNS = (
+    "id",
+    "name",
+    "feeds",
+    "message_type",
+    "receiver",
+    "cron_exp",
+    "schedule_in_words",
+    "time_zone",
+    "next_fire_times",
+    "overlap",
+    "paused",
+    "enabled",
+)
+TICK_COLUMNS = ("planned_at", "state", "count", "late_seconds", "run_id", "reason")
 
 
 @click.group()
 def task() -> None:
-    """Add and list message tasks."""
+    """Add, list, pause and resume message tasks."""
 
 
 @task.command()
@@ -38,6 +61,13 @@ def task() -> None:
 @click.option("--cookies", default="", help="Cookies for the web hook: name=value; name=value.")
 @click.option("--cron", default="", help="When to run; without it by hand.")
 @click.option("--time-zone", default="UTC", show_default=True, help="The time zone of --cron.")
+@click.option(
+    "--overlap",
+    type=click.Choice([one.value for one in Overlap]),
+    default=Overlap.QUEUE.value,
+    show_default=True,
+    help="When a run comes due while the last one has not ended: leave it out, let one wait, or run both.",
+)
 @options.data_dir
 def add(
     feeds: str | None,
@@ -66,8 +96,53 @@ def add(
 def list_(as_data: bool, data_dir: Path | None) -> None:
     """List every message task."""
     with opened(data_dir) as place:
-        rows = [_row(one) for one in _every_task(place)]
+        tasks = _every_task(place)
+        state = read(place.engine, scheduler_state)
+    if not state.running:
+        note(say("schedules_are", state=scheduler_words(asdict(state))))
+    rows = [_row(one) for one in tasks]
+    if not as_data:
+        rows = [row | {"next_fire_times": _local(one)} for row, one in zip(rows, tasks, strict=True)]
     listing(COLUMNS, rows, as_data=as_data)
+
+
+@task.command()
+@click.argument("name")
+@options.data_dir
+def pause(name: str, data_dir: Path | None) -> None:
+    """Stop the schedule of the message task NAME (or id), and nothing else, until it is resumed."""
+    _set_paused(name, data_dir, paused=True)
+
+
+@task.command()
+@click.argument("name")
+@options.data_dir
+def resume(name: str, data_dir: Path | None) -> None:
+    """Let the schedule of the message task NAME (or id) go on with its next tick."""
+    _set_paused(name, data_dir, paused=False)
+
+
+@task.command("ticks")
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, PAGE), default=20, show_default=True)
+@options.as_json
+@options.data_dir
+def ticks_(name: str, limit: int, as_data: bool, data_dir: Path | None) -> None:
+    """Show what the planned times of the message task NAME (or id) came to, the newest first."""
+    with opened(data_dir) as place:
+        task_id = read(place.engine, lambda session: find_task(session, name))
+        found, _ = read(place.engine, lambda session: ticks.list_ticks(session, task_id, limit=limit))
+    listing(TICK_COLUMNS, [asdict(one) for one in found], as_data=as_data)
+
+
+def _set_paused(name: str, data_dir: Path | None, *, paused: bool) -> None:
+    with opened(data_dir) as place:
+        task_id = read(place.engine, lambda session: find_task(session, name))
+        transact(
+            place.engine,
+            lambda session: ticks.set_paused(session, task_id, ticks.clock(session), paused=paused),
+        )
+    result(say("task_paused" if paused else "task_resumed", name=name))
 
 
 def _every_task(place: Place) -> list[TaskView]:
@@ -94,9 +169,20 @@ def _row(view: TaskView) -> dict[str, Any]:
         "receiver": _where(content.web_hook_url),
         "cron_exp": content.cron_exp,
         "time_zone": content.time_zone,
+        "schedule_in_words": in_words(content.cron_exp, language()),
+        "next_fire_times": view.fire_times(FIRE_TIMES),
+        "overlap": content.overlap,
+        "paused": view.paused,
         "enabled": content.enabled,
         "created_at": view.created_at,
     }
+
+
+def _local(view: TaskView) -> str:
+    """The next fire times as clocks in the task's time zone show them."""
+    times = view.fire_times(FIRE_TIMES)
+    zone = ZoneInfo(view.content.time_zone) if times else None
+    return ", ".join(f"{one.astimezone(zone):%Y-%m-%d %H:%M}" for one in times) or "-"
 
 
 def _where(web_hook_url: str) -> str:

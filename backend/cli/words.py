@@ -26,6 +26,26 @@ WORDS: dict[str, tuple[str, str]] = {
         "{tasks} tasks dispatched: {allocations} allocations made, {waiting} items wait{reason}.",
         "已下发 {tasks} 个任务：生成 {allocations} 个分配，{waiting} 项等待中{reason}。",
     ),
+    "task_waits": (
+        "{name}: its run starts when run {run_id} has ended.",
+        "{name}：运行 {run_id} 结束后开始。",
+    ),
+    "task_skipped": (
+        "{name} was skipped: its run {run_id} has not ended (see ./cascade status).",
+        "{name} 已跳过：运行 {run_id} 尚未结束（见 ./cascade status）。",
+    ),
+    "schedules_running": ("running", "运行中"),
+    "schedules_stopped": (
+        "stopped by {who} since {since}; ./cascade scheduler start lets them fire again",
+        "已由 {who} 停止，自 {since}；./cascade scheduler start 可恢复",
+    ),
+    "schedules_are": ("All schedules: {state}.", "所有定时：{state}。"),
+    "schedules_planned": ("{count} schedules planned anew.", "已重新计算 {count} 个定时计划。"),
+    "task_paused": (
+        "The schedule of {name} is paused; dispatching it by hand still works.",
+        "{name} 的定时已暂停；仍可手动下发。",
+    ),
+    "task_resumed": ("The schedule of {name} goes on.", "{name} 的定时已恢复。"),
     "no_tasks": ("There is no enabled message task.", "没有启用的消息任务。"),
     "run_summary": (
         "{name}: {done} feeds done, {failed} failed, {cancelled} cancelled; {articles} articles, {fresh} new; {delivered} deliveries arrived, {undelivered} did not.",

@@ -14,6 +14,7 @@ from backend.dispatch import queues
 from backend.domain.errors import Unavailable
 from backend.store import nodes, recovery
 from backend.store.migrate import schema_state
+from backend.store.scheduler import scheduler_state
 from backend.store.session import read
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from backend.store.nodes import NodeView
+    from backend.store.scheduler import SchedulerView
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Readiness:
     ready: bool
     checks: list[Check]
     queues: list[QueueHealth]
+    scheduler: SchedulerView | None = None
 
 
 def readiness(engine: Engine, redis: Redis | None, *, verbose: bool) -> Readiness:
@@ -60,7 +63,9 @@ def readiness(engine: Engine, redis: Redis | None, *, verbose: bool) -> Readines
         _check("default_queue", lambda: _default_queue(engine)),
     ]
     ready = all(check.ok for check in checks)
-    return Readiness(ready, checks, queue_health(engine, redis) if verbose else [])
+    if not verbose:
+        return Readiness(ready, checks, [])
+    return Readiness(ready, checks, queue_health(engine, redis), _scheduler(engine))
 
 
 def _check(name: str, look: Callable[[], str]) -> Check:
@@ -69,6 +74,13 @@ def _check(name: str, look: Callable[[], str]) -> Check:
     except (Unavailable, SQLAlchemyError, RedisError, OSError) as error:
         detail = f"does not answer ({type(error.__cause__ or error).__name__})"
     return Check(name, not detail, detail)
+
+
+def _scheduler(engine: Engine) -> SchedulerView | None:
+    try:
+        return read(engine, scheduler_state, attempts=1)
+    except (Unavailable, SQLAlchemyError):
+        return None
 
 
 def _database(engine: Engine) -> str:

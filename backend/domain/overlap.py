@@ -42,4 +42,4 @@ def check_overlap(policy: str) -> str:
     """The policy, if there is one of that name. Raises `InvalidInput`."""
     if policy not in set(Overlap):
         raise InvalidInput("bad_overlap", existing=", ".join(Overlap))
-    return policy
+    return Overlap(policy).value

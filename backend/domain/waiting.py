@@ -96,6 +96,8 @@ def why_allocation_waits(facts: AllocationFacts, scene: Scene) -> Why | None:
 
 def why_run_waits(state: str, open_items: int, known_items: int, first: Why | None) -> Why | None:
     """Why a run has not ended; `first` is the reason of its oldest open item."""
+    if state == "queued":
+        return Why("why_run_queued")
     if state == "expanding":
         return Why("why_expanding", {"count": known_items})
     if state != "running":

@@ -33,7 +33,7 @@ def is_running(session: Session) -> bool:
     return bool(session.scalar(select(Scheduler.running)))
 
 
-def set_running(session: Session, running: bool, actor: str) -> SchedulerView:
+def set_running(session: Session, actor: str, *, running: bool) -> SchedulerView:
     """Start or stop the schedules of all message tasks; a repeat changes nothing."""
     session.execute(
         update(Scheduler)

@@ -172,7 +172,7 @@ def next_fire_at(session: Session, task_id: str, schedule: Schedule, at: datetim
     return schedule.next_after(at if newest is None else max(at, newest))
 
 
-def set_paused(session: Session, task_id: str, paused: bool, at: datetime) -> None:
+def set_paused(session: Session, task_id: str, at: datetime, *, paused: bool) -> None:
     """Pause or resume the task's schedule; a repeat changes nothing. Raises `NotFound`.
 
     Resuming makes nothing up: the next tick is the first one after now.

@@ -84,7 +84,7 @@ def states(engine: Engine) -> list[str]:
 
 
 def set_paused(engine: Engine, task_id: str, at: datetime, *, paused: bool) -> None:
-    transact(engine, lambda session: ticks.set_paused(session, task_id, paused, at))
+    transact(engine, lambda session: ticks.set_paused(session, task_id, at, paused=paused))
 
 
 def run_a_year(engine: Engine, other: Engine, clock: FrozenClock, *crons: str) -> None:
@@ -233,13 +233,13 @@ def test_a_stopped_scheduler_fires_nothing_and_after_the_start_what_was_missed_o
     engine: Engine, clock: FrozenClock
 ) -> None:
     task_id = scheduled_task(engine, clock, "0 * * * *")
-    transact(engine, lambda session: set_running(session, False, "ana"))
+    transact(engine, lambda session: set_running(session, "ana", running=False))
     seen = read(engine, scheduler_state)
     assert (seen.running, seen.changed_by) == (False, "ana")
     clock.move(hours=3)
     assert scheduler.fire_due(engine, clock) == 0
     assert rows_of(engine, Tick) == []
-    transact(engine, lambda session: set_running(session, True, "ana"))
+    transact(engine, lambda session: set_running(session, "ana", running=True))
     assert scheduler.fire_due(engine, clock) == 1
     assert (tick_of(engine, task_id).state, tick_of(engine, task_id).count) == ("fired", 3)
 
@@ -249,7 +249,7 @@ def test_a_stop_between_looking_and_deciding_is_obeyed(engine: Engine, clock: Fr
     clock.move(hours=1)
     (due,) = read(engine, lambda session: ticks.due(session, clock.at))
     plan = ticks.plan(due, clock.at)
-    transact(engine, lambda session: set_running(session, False, "ana"))
+    transact(engine, lambda session: set_running(session, "ana", running=False))
     assert transact(engine, lambda session: ticks.decide(session, plan)) == ""
     assert rows_of(engine, Tick) == []
 

@@ -50,12 +50,24 @@ class AllocationAnswer(Answer):
 
 
 class DispatchedTaskAnswer(Answer):
-    """One task of a dispatch; `mp_count` is how many feeds it names."""
+    """One task of a dispatch; `mp_count` is how many feeds it names.
+
+    `waits_for`: the run whose end the task's new run waits for, or ''.
+    """
 
     id: str
     name: str
     mp_count: int
     run_id: str
+    waits_for: str
+
+
+class SkippedTaskAnswer(Answer):
+    """A task that was left out because its run `open_run_id` has not ended, and its overlap policy is `skip`."""
+
+    id: str
+    name: str
+    open_run_id: str
 
 
 class DispatchAnswer(Answer):
@@ -67,3 +79,4 @@ class DispatchAnswer(Answer):
     allocations_created: int
     items_waiting: int
     reason: str
+    skipped: list[SkippedTaskAnswer]

@@ -7,12 +7,15 @@ from typing import Literal
 from pydantic import Field
 
 from backend.api.schemas.common import Answer, ChildRequest
+from backend.api.schemas.scheduler import SchedulerAnswer
 
 
 class ReadinessQuery(ChildRequest):
     """How much to tell."""
 
-    verbose: str | None = Field(None, description="Present, whatever its value: list every queue.")
+    verbose: str | None = Field(
+        None, description="Present, whatever its value: list every queue, and whether schedules fire."
+    )
 
 
 class LivenessAnswer(Answer):
@@ -43,3 +46,4 @@ class ReadinessAnswer(Answer):
     ready: bool
     checks: list[CheckAnswer]
     queues: list[QueueAnswer]
+    scheduler: SchedulerAnswer | None

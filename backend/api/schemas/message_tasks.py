@@ -9,6 +9,8 @@ from pydantic import Field
 
 from backend.api.schemas.common import MAX_SECRET, Answer, FeedIds, Headers, Id, Request, Template
 from backend.domain.message_tasks import MAX_NAME as MAX_TASK_NAME
+from backend.domain.overlap import Overlap
+from backend.domain.states import TickState
 
 
 class TaskRequest(Request):
@@ -24,6 +26,7 @@ class TaskRequest(Request):
     cron_exp: str = Field("", max_length=100)
     time_zone: str = Field("UTC", max_length=64)
     enabled: bool = True
+    overlap: Overlap = Overlap.QUEUE
 
 
 class TaskChangeRequest(Request):
@@ -39,6 +42,7 @@ class TaskChangeRequest(Request):
     cron_exp: str = Field("", max_length=100)
     time_zone: str = Field("UTC", max_length=64)
     enabled: bool = True
+    overlap: Overlap = Overlap.QUEUE
 
 
 class TaskPath(Request):
@@ -48,7 +52,10 @@ class TaskPath(Request):
 
 
 class TaskAnswer(Answer):
-    """A message task; receiver, headers and cookies are masked for viewers."""
+    """A message task; receiver, headers and cookies are masked for viewers.
+
+    `schedule_in_words` is in the language of the answer. `next_fire_times`: the next three, none while it is paused.
+    """
 
     id: str
     name: str
@@ -62,5 +69,26 @@ class TaskAnswer(Answer):
     cron_exp: str
     time_zone: str
     enabled: bool
+    overlap: Overlap
+    paused: bool
+    schedule_in_words: str
+    next_fire_times: list[datetime]
     baseline_at: datetime
     created_at: datetime
+
+
+class TickAnswer(Answer):
+    """One planned time of a task's schedule, or `count` missed ones in a row, up to `last_planned_at`.
+
+    `run_id` is the run that it made, or the one because of which it was skipped.
+    """
+
+    id: str
+    planned_at: datetime
+    last_planned_at: datetime
+    count: int
+    state: TickState
+    reason: str
+    run_id: str | None
+    decided_at: datetime
+    late_seconds: float

@@ -24,6 +24,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "node_hindered": ("{name}: {why}", "{name}：{why}"),
     "nodes_hindered": ("{nodes}", "{nodes}"),
     "more_nodes_hindered": ("{nodes}; and {count} more nodes", "{nodes}；另有 {count} 个节点"),
+    "why_run_queued": (
+        "An earlier run of its message task has not ended; this one starts by itself when it has.",
+        "该消息任务的上一次运行尚未结束；结束后本次会自动开始。",
+    ),
     "why_backoff": (
         "Not before {moment}, because attempt {attempt} failed: {error}.",
         "{moment} 之前不会重试，因为第 {attempt} 次尝试失败：{error}。",
