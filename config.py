@@ -225,6 +225,19 @@ class Settings:
     node_type: str = _setting(
         "CASCADE_NODE_TYPE", "cascade.node_type", _choice(*NODE_TYPES), "parent", "what this machine is"
     )
+    parent_url: str = _setting(
+        "CASCADE_PARENT_URL", "cascade.parent_api_url", _text, "", "of a child: where its parent answers"
+    )
+    api_key: str = _setting(
+        "CASCADE_API_KEY", "cascade.api_key", _text, "", "of a child: the key that its parent made for it"
+    )
+    api_secret: str = _setting(
+        "CASCADE_API_SECRET",
+        "cascade.api_secret",
+        _text,
+        "",
+        "of a child: the secret that its parent showed once",
+    )
     lease_seconds: float = _setting(
         "CASCADE_LEASE_SECONDS",
         "work.lease_seconds",

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from backend.cli import options
-from backend.cli.diagnosis import Finding, diagnose
+from backend.cli.diagnosis import diagnose
+from backend.cli.findings import Finding
 from backend.cli.language import say
 from backend.cli.output import as_json, result
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
 from backend.bootstrap import PORTS, load_settings, try_plugins
+from backend.cli.child_diagnosis import look_at_child
+from backend.cli.findings import Finding
 from backend.cli.language import language, say
 from backend.cli.opening import address_of, reachable_engine, redis_address
 from backend.dispatch.broker import connect
@@ -21,27 +22,13 @@ from backend.dispatch.health import queue_health
 from backend.dispatch.queues import DEFAULT_QUEUE
 from backend.domain.errors import CascadeError, ConfigurationError
 from backend.store.migrate import check_server, schema_state
-from backend.store.nodes import list_nodes
+from backend.store.nodes import NodeView, list_nodes
 from backend.store.recovery import live_beats
 from backend.store.session import read
 from config import Settings
 
 MINIMUM_REDIS = (6, 2)
 SAFE_POLICY = "noeviction"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found about one subject; `fix` says what to do when it is a problem."""
-
-    subject: str
-    detail: str
-    fix: str = ""
-
-    @property
-    def problem(self) -> bool:
-        """Whether something is wrong."""
-        return bool(self.fix)
 
 
 def diagnose(data_dir: Path | None) -> list[Finding]:
@@ -58,6 +45,10 @@ def _look(settings: Settings) -> Iterator[Finding]:
     yield look_at_directory(settings.data_dir)
     yield look_at_key(settings)
     yield from look_at_plugins()
+    if settings.node_type == "child":
+        # The rest is the parent's.
+        yield from look_at_child(settings)
+        return
     redis, redis_findings = look_at_redis(settings.redis_url)
     engine, database_findings = look_at_database(settings)
     yield from database_findings
@@ -190,5 +181,19 @@ def look_at_work(engine: Engine, redis: Redis | None) -> Iterator[Finding]:
             else say("fix_queue", node=nodes[queue.name].name)
         )
         yield Finding(f"queue {queue.name}", say("queue_unserved", waiting=queue.waiting), fix)
+    yield from look_at_remote_nodes(one for one in nodes.values() if one.transport == "remote")
     if not any(one.node_type == 1 for one in nodes.values()):
         yield Finding("nodes", say("no_nodes"), say("fix_up"))
+
+
+def look_at_remote_nodes(found: Iterable[NodeView]) -> Iterator[Finding]:
+    """Whether each node on another machine has credentials and beats."""
+    for one in found:
+        subject = f"node {one.name}"
+        if not one.api_key:
+            yield Finding(subject, say("remote_without_pair"), say("fix_remote_pair", name=one.name))
+        elif one.is_active and not one.status:
+            detail = say("remote_silent", reason=one.why.sentence(language()) if one.why else "")
+            yield Finding(subject, detail, say("fix_remote_silent", name=one.name))
+        else:
+            yield Finding(subject, say("remote_ok", load=f"{one.current_tasks}/{one.max_capacity}"))

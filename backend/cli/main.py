@@ -12,12 +12,13 @@ from backend.domain.errors import CascadeError, ConfigurationError, Conflict, In
 
 REFUSALS = (InvalidInput, NotFound, Conflict, ConfigurationError)
 COMMANDS = {
+    "init": ("backend.cli.init:init", "Make database, admin and parent node without starting anything."),
     "up": ("backend.cli.up:up", "Run the whole system in the foreground."),
     "feed": ("backend.cli.feeds:feed", "Add, import and list feeds."),
     "task": ("backend.cli.tasks:task", "Add, list, pause and resume message tasks."),
     "scheduler": ("backend.cli.scheduling:scheduler", "Start, stop and reload all schedules."),
     "dispatch": ("backend.cli.dispatching:dispatch", "Dispatch message tasks now."),
-    "node": ("backend.cli.nodes:node", "Add, list and run nodes."),
+    "node": ("backend.cli.nodes:node", "Add, list, change, remove and run nodes."),
     "user": ("backend.cli.users:user", "Add, list and change users; set passwords."),
     "key": ("backend.cli.keys:key", "Add, list and revoke access keys for scripts."),
     "status": ("backend.cli.status:status", "Show what runs, what waits and why."),

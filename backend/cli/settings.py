@@ -70,7 +70,7 @@ def _safe(name: str, value: Any) -> str:
     if not value and not isinstance(value, bool | int | float):
         return "-"
     match name:
-        case "secret_key":
+        case "secret_key" | "api_secret":
             return "(set)"
         case "database_url":
             return address_of(value)

@@ -154,4 +154,54 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "no_nodes": ("there is no node that collects feeds", "没有采集订阅源的节点"),
     "problems": ("{count} problems", "{count} 个问题"),
+    # nodes
+    "database_stood": ("The database {address} is there already.", "数据库 {address} 已存在。"),
+    "next_node": (
+        "Next: ./cascade node add NAME makes a node on another machine; nodes on this one come with ./cascade up.",
+        "下一步：用 ./cascade node add NAME 添加其他机器上的节点；本机的节点由 ./cascade up 启动。",
+    ),
+    "next_up": ("Next: ./cascade up starts the parent.", "下一步：运行 ./cascade up 启动父节点。"),
+    "node_added": ("Made the node {name}.", "已创建节点 {name}。"),
+    "secret_once": (
+        "Put these lines into config.yaml on the node's machine. The secret is shown this once.",
+        "请把以下内容写入该节点机器上的 config.yaml。secret 仅显示这一次。",
+    ),
+    "old_pair_ends": (
+        "The pair that stood stays valid for {seconds} s.",
+        "旧凭证在 {seconds} 秒内仍然有效。",
+    ),
+    "old_pair_ended": ("The pair that stood is refused from now on.", "旧凭证已立即失效。"),
+    "parent_on_loopback": (
+        "The parent listens on {host} only, where no other machine reaches it: start it with --host 0.0.0.0, and behind HTTPS.",
+        "父节点只监听 {host}，其他机器无法访问：请用 --host 0.0.0.0 启动，并置于 HTTPS 之后。",
+    ),
+    "node_removed": ("Removed the node {name}.", "已删除节点 {name}。"),
+    "bad_grace": (
+        "use 0, or a number with s, m, h or d, of at most 30d",
+        "请使用 0，或带 s、m、h、d 单位的数字，最多 30d",
+    ),
+    "bad_quota_option": ("{text} is not FEED=N with a whole number", "{text} 不是 FEED=整数"),
+    "remote_ok": ("online, {load} in work", "在线，执行中 {load}"),
+    "remote_without_pair": ("it has no credentials yet", "还没有凭证"),
+    "remote_silent": ("it is not online ({reason})", "不在线（{reason}）"),
+    "fix_remote_pair": (
+        "run ./cascade node credentials {name}, and put what it prints into the node's config.yaml",
+        "运行 ./cascade node credentials {name}，并把输出写入该节点的 config.yaml",
+    ),
+    "fix_remote_silent": (
+        "start it, and check parent_api_url, api_key and api_secret there; or ./cascade node remove {name}",
+        "请启动它，并检查其 parent_api_url、api_key、api_secret；或运行 ./cascade node remove {name}",
+    ),
+    "child_settings_ok": ("child of {url}", "{url} 的子节点"),
+    "child_settings_missing": ("missing: {names}", "缺少：{names}"),
+    "fix_child_settings": (
+        "on the parent, ./cascade node add NAME (or node credentials NAME) prints them for this config.yaml",
+        "在父节点运行 ./cascade node add NAME（或 node credentials NAME）获取，并写入本机 config.yaml",
+    ),
+    "child_not_enabled": (
+        "cascade.node_type is child, but cascade.enabled is not true",
+        "cascade.node_type 为 child，但 cascade.enabled 不是 true",
+    ),
+    "fix_child_not_enabled": ("set cascade.enabled: true", "设置 cascade.enabled: true"),
+    "parent_answers": ("{url} answers and knows this node", "{url} 有响应，且认识本节点"),
 }

@@ -178,4 +178,12 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "This request has been received already.",
         "该请求已经收到过。",
     ),
+    "no_such_node": (
+        "There is no node {name}; ./cascade node list shows who exists.",
+        "没有节点 {name}；可用 ./cascade node list 查看。",
+    ),
+    "nothing_to_set": (
+        "Say what to change; ./cascade node set --help lists it.",
+        "请指定要修改的内容；./cascade node set --help 列出了可选项。",
+    ),
 }

@@ -175,18 +175,6 @@ def test_an_access_key_is_shown_once_listed_and_revoked(cli: Cascade) -> None:
     assert "There is no access key" in cli.refusal("key", "revoke", row["id"])
 
 
-def test_a_remote_node_is_added_and_listed_without_a_queue(cli: Cascade) -> None:
-    node_id = cli.ok(
-        "node", "add", "北京", "--capacity", "7", "--description", "d", "--api-url", "https://n.example"
-    )
-    [row] = cli.rows("node", "list")
-    assert (row["id"], row["name"], row["max_capacity"], row["queue"]) == (node_id, "北京", 7, None)
-    assert row["transport"] == "remote"
-    assert not row["available"]
-    assert "北京" in cli.refusal("node", "add", "北京")
-    assert "0" in cli.refusal("node", "add", "zero", "--capacity", "0")
-
-
 def test_a_dispatch_without_anything_running_commits_and_says_when_work_starts(cli: Cascade) -> None:
     cli.ok("feed", "add", "https://a.example/feed.xml")
     task_id = cli.ok("task", "add", "--name", "t", "--feeds", "all")

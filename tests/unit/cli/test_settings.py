@@ -52,6 +52,7 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
     rows = shown(
         tmp_path,
         CASCADE_SECRET_KEY="hidden-word-1",
+        CASCADE_API_SECRET="hidden-word-4",
         DATABASE_URL="mysql+pymysql://cascade:hidden-word-2@127.0.0.1:3306/cascade",
         REDIS_URL="redis://:hidden-word-3@127.0.0.1:6379/0",
     )

@@ -1,0 +1,19 @@
+"""What a look of `check` gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found about one subject; `fix` says what to do when it is a problem."""
+
+    subject: str
+    detail: str
+    fix: str = ""
+
+    @property
+    def problem(self) -> bool:
+        """Whether something is wrong."""
+        return bool(self.fix)
