@@ -6,7 +6,9 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-BATCHES_PER_CAPACITY = 10
+PARTS_OF_CAPACITY = 10
+LARGE_CAPACITY = 100
+PARTS_OF_LARGE_CAPACITY = 4
 LARGEST_BATCH = 50
 
 
@@ -137,11 +139,13 @@ def _preferences(nodes: Sequence[NodeLoad]) -> dict[str, list[str]]:
 
 
 def batch_size(max_capacity: int) -> int:
-    """How many items one allocation carries: a tenth of the node's capacity, between 1 and 50.
+    """How many items one allocation carries: a tenth of a node's capacity, a quarter of a large one's, between 1 and 50.
 
-    Small enough that a node's workers share the work evenly, large enough to pay for its two transactions.
+    Small enough that the workers of a small node share its work evenly. A large node is there for its throughput:
+    with a tenth, a hundred feeds cost it a third more CPU. What ends early is told early, whatever the size.
     """
-    return max(1, min(LARGEST_BATCH, max_capacity // BATCHES_PER_CAPACITY))
+    parts = PARTS_OF_LARGE_CAPACITY if max_capacity >= LARGE_CAPACITY else PARTS_OF_CAPACITY
+    return max(1, min(LARGEST_BATCH, max_capacity // parts))
 
 
 def batches(plan_result: Plan, sizes: Mapping[str, int]) -> list[tuple[str, str, tuple[Candidate, ...]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -25,26 +26,47 @@ WORKER = "worker"
 ALLOCATIONS, ITEMS = core(Allocation), core(WorkItem)
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an execution tells of its update work: a final outcome ends its allocation, any other is a checkpoint."""
+
+    outcome: Outcome
+    final: bool
+
+    @property
+    def feed_ids(self) -> set[str]:
+        """The feeds that it tells of."""
+        return {one.feed_id for one in self.outcome.items}
+
+
 def settle_update(session: Session, outcome: Outcome, policy: RetryPolicy) -> Standing:
-    """End an update allocation and apply its items. Repeatable: a second run after a lost answer changes nothing.
+    """End an update allocation and apply its items; see `apply_reports`."""
+    return apply_reports(session, [Report(outcome, final=True)], policy)[0]
 
-    When the allocation is no longer this execution's, items still take what is useful (see `apply_items`)
-    and the answer is `SUPERSEDED`.
+
+def apply_reports(session: Session, reports: Sequence[Report], policy: RetryPolicy) -> list[Standing]:
+    """Apply reports of several executions in one transaction, as if each had one of its own; their standings, in order.
+
+    Repeatable: a second run after a lost answer changes nothing. When an allocation is no longer its execution's,
+    items still take what is useful (see `apply_items`) and the answer is `SUPERSEDED`. No two may tell of one feed.
     """
-    standing = _end_allocation(session, outcome)
-    apply_items(session, outcome, policy)
-    _hand_back(session, outcome)
-    if standing is Standing.HELD:
-        _fail_rest(session, outcome.allocation_id, policy)
-        count_articles(session, outcome.allocation_id)
-    return standing
+    in_lock_order = sorted(reports, key=lambda report: report.outcome.allocation_id)
+    standings = {report.outcome.execution: _standing(session, report) for report in in_lock_order}
+    _apply(session, [report.outcome for report in in_lock_order], policy)
+    ended = [report.outcome for report in in_lock_order if report.final]
+    for outcome in ended:
+        _hand_back(session, outcome)
+    held = [one.allocation_id for one in ended if standings[one.execution] is Standing.HELD]
+    _fail_rest(session, held, policy)
+    count_articles(session, *held)
+    return [standings[report.outcome.execution] for report in reports]
 
 
-def checkpoint_update(session: Session, outcome: Outcome, policy: RetryPolicy) -> Standing:
-    """Apply the items that are ready while others of the batch still run."""
-    standing = standing_of(session, outcome.allocation_id, outcome.attempt, outcome.execution)
-    apply_items(session, outcome, policy)
-    return standing
+def _standing(session: Session, report: Report) -> Standing:
+    outcome = report.outcome
+    if report.final:
+        return _end_allocation(session, outcome)
+    return standing_of(session, outcome.allocation_id, outcome.attempt, outcome.execution)
 
 
 def standing_of(session: Session, allocation_id: str, attempt: int, execution: str) -> Standing:
@@ -114,8 +136,15 @@ def apply_items(session: Session, outcome: Outcome, policy: RetryPolicy) -> None
     A failure counts only while the item is still this allocation's: reported again or late, it would take
     the item from the allocation that tries it next.
     """
-    ordered = sorted(outcome.items, key=lambda one: one.item_id)
-    rows = _lock_items(session, [one.item_id for one in ordered], outcome.execution)
+    _apply(session, [outcome], policy)
+
+
+def _apply(session: Session, outcomes: Sequence[Outcome], policy: RetryPolicy) -> None:
+    told = sorted(
+        ((outcome, one) for outcome in outcomes for one in outcome.items), key=lambda pair: pair[1].item_id
+    )
+    ordered = [one for _, one in told]
+    rows = _lock_items(session, {one.item_id: outcome.execution for outcome, one in told})
     feeds = lock_feeds(session, ordered)
     collected = [
         Collected(one.feed_id, one.result.articles) for one in ordered if one.result and one.feed_id in feeds
@@ -126,7 +155,7 @@ def apply_items(session: Session, outcome: Outcome, policy: RetryPolicy) -> None
     )
     _succeed(session, [one for one in ordered if one.item_id in rows and one.result is not None], new)
     ended: set[str] = set()
-    for one in ordered:
+    for outcome, one in told:
         row = rows.get(one.item_id)
         if row is not None and _is_held(row, outcome.allocation_id):
             ended |= _end_attempt(session, row, one, policy)
@@ -175,32 +204,38 @@ LOCKED_COLUMNS = (
     ITEMS.c.run_id,
     ITEMS.c.state,
     ITEMS.c.allocation_id,
+    ITEMS.c.execution,
     ITEMS.c.attempts,
     ITEMS.c.errors,
     ITEMS.c.host,
 )
 
 
-def _lock_items(session: Session, ids: Sequence[str], execution: str) -> dict[str, Any]:
-    if not ids:
+def _lock_items(session: Session, executions: Mapping[str, str]) -> dict[str, Any]:
+    """The open items among those given, by id, whose last execution is the one given."""
+    if not executions:
         return {}
     query = (
         select(*LOCKED_COLUMNS)
         .where(
-            ITEMS.c.id.in_(ids), ITEMS.c.execution == execution, ITEMS.c.state.in_(("assigned", "waiting"))
+            ITEMS.c.id.in_(list(executions)),
+            ITEMS.c.execution.in_(sorted(set(executions.values()))),
+            ITEMS.c.state.in_(("assigned", "waiting")),
         )
         .order_by(ITEMS.c.id)
         .with_for_update()
     )
-    return {row.id: row for row in session.execute(query)}
+    return {row.id: row for row in session.execute(query) if row.execution == executions[row.id]}
 
 
-def _fail_rest(session: Session, allocation_id: str, policy: RetryPolicy) -> None:
-    """Items that the outcome does not name (their feed vanished while they were planned) must not stay assigned."""
+def _fail_rest(session: Session, allocation_ids: Sequence[str], policy: RetryPolicy) -> None:
+    """Items that no outcome names (their feed vanished while they were planned) must not stay assigned."""
+    if not allocation_ids:
+        return
     # With a condition on the state, the server may walk and lock the items of others: settles that meet deadlock.
     rows = session.execute(
         select(*LOCKED_COLUMNS)
-        .where(ITEMS.c.allocation_id == allocation_id)
+        .where(ITEMS.c.allocation_id.in_(allocation_ids))
         .order_by(ITEMS.c.id)
         .with_for_update()
     ).all()
@@ -284,16 +319,19 @@ def _hand_back(session: Session, outcome: Outcome) -> None:
     )
 
 
-def count_articles(session: Session, allocation_id: str) -> None:
-    """Write the sums of its items into the allocation."""
+def count_articles(session: Session, *allocation_ids: str) -> None:
+    """Write the sums of its items into each allocation."""
+    if not allocation_ids:
+        return
     counts = (ITEMS.c.article_count, ITEMS.c.new_article_count)
-    found, fresh = session.execute(
-        select(*(func.coalesce(func.sum(count), 0) for count in counts)).where(
-            ITEMS.c.allocation_id == allocation_id
+    sums = session.execute(
+        select(ITEMS.c.allocation_id, *(func.coalesce(func.sum(count), 0) for count in counts))
+        .where(ITEMS.c.allocation_id.in_(allocation_ids))
+        .group_by(ITEMS.c.allocation_id)
+    ).all()
+    for allocation_id, found, fresh in sums:
+        session.execute(
+            update(ALLOCATIONS)
+            .where(ALLOCATIONS.c.id == allocation_id)
+            .values(article_count=found, new_article_count=fresh)
         )
-    ).one()
-    session.execute(
-        update(ALLOCATIONS)
-        .where(ALLOCATIONS.c.id == allocation_id)
-        .values(article_count=found, new_article_count=fresh)
-    )

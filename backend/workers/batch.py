@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -14,12 +15,22 @@ from backend.workers.kit import Stop
 R = TypeVar("R")
 
 TICK_SECONDS = 0.1
-REPORT_SECONDS = 0.2
+REPORT_SECONDS = 0.05
 QUIET_SECONDS = 1.0
 
 
-def _wait_for_one(futures: Collection[Future[Any]]) -> None:
-    wait(futures, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
+class Bell:
+    """Rings when a future ends. `concurrent.futures.wait` would take part in every future again for each one that ends."""
+
+    def __init__(self, futures: Iterable[Future[Any]]) -> None:
+        self._rung = threading.Event()
+        for future in futures:
+            future.add_done_callback(lambda _: self._rung.set())
+
+    def wait(self, _running: Collection[Future[Any]]) -> None:
+        """Until one has ended since the last time, or for a tick."""
+        self._rung.wait(TICK_SECONDS)
+        self._rung.clear()
 
 
 @dataclass(slots=True)
@@ -33,7 +44,7 @@ class Batch(Generic[R]):
     report_seconds: float = REPORT_SECONDS
     is_cancelled: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
-    pause: Callable[[Collection[Future[R]]], object] = _wait_for_one
+    pause: Callable[[Collection[Future[R]]], object] | None = None
     quiet_until: float = float("-inf")
     results: list[R] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
@@ -47,9 +58,10 @@ class Batch(Generic[R]):
         `interrupted` the started ids that a stop or a cancel gave up, `left` the ids that never started.
         """
         running = set(self.futures)
+        pause = self.pause or Bell(running).wait
         oldest: float | None = None
         while running:
-            self.pause(running)
+            pause(running)
             done = {future for future in running if future.done()}
             running -= done
             self.results += [future.result() for future in done]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
 
@@ -18,6 +18,8 @@ from backend.store.allocations import Begun, Taker
 from backend.store.cipher import Cipher
 from backend.store.deliveries import DeliveryPolicy
 from backend.store.session import short_transaction, transact
+from backend.store.settlement import Report
+from backend.workers.sharing import SharedTransactions
 
 T = TypeVar("T")
 
@@ -38,6 +40,7 @@ class SqlLedger:
     items: RetryPolicy
     deliveries: DeliveryPolicy
     seconds: dict[str, float]
+    _shared: SharedTransactions = field(init=False, default_factory=SharedTransactions)
 
     def begin(self, allocation_id: str, attempt: int, execution: str) -> WorkOrder | None:
         """See `Ledger.begin`."""
@@ -82,15 +85,15 @@ class SqlLedger:
 
     def checkpoint(self, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
         """See `Ledger.checkpoint`."""
+        if isinstance(progress, Outcome) and progress.kind == UPDATE:
+            return self._report(Report(progress, final=False))
         return self._transact(lambda session: self._checkpoint(session, order, progress))
 
     def _checkpoint(self, session: Session, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
         if isinstance(progress, Freeze):
             lease = Lease(order.allocation_id, order.attempt, order.execution)
             return deliveries.freeze(session, lease, progress.messages)
-        if progress.kind == DELIVER:
-            return deliveries.apply_receipts(session, progress, self.deliveries)
-        return settlement.checkpoint_update(session, progress, self.items)
+        return deliveries.apply_receipts(session, progress, self.deliveries)
 
     def renew(self, leases: Sequence[Lease]) -> dict[str, Standing]:
         """See `Ledger.renew`."""
@@ -98,12 +101,15 @@ class SqlLedger:
 
     def settle(self, outcome: Outcome) -> Standing:
         """See `Ledger.settle`."""
-        return self._transact(lambda session: self._settle(session, outcome))
+        if outcome.kind == UPDATE:
+            return self._report(Report(outcome, final=True))
+        return self._transact(lambda session: deliveries.settle_deliver(session, outcome, self.deliveries))
 
-    def _settle(self, session: Session, outcome: Outcome) -> Standing:
-        if outcome.kind == DELIVER:
-            return deliveries.settle_deliver(session, outcome, self.deliveries)
-        return settlement.settle_update(session, outcome, self.items)
+    def _report(self, report: Report) -> Standing:
+        return self._shared.submit(report, self._apply)
+
+    def _apply(self, reports: Sequence[Report]) -> list[Standing]:
+        return self._transact(lambda session: settlement.apply_reports(session, reports, self.items))
 
     def _transact(self, work: Callable[[Session], T]) -> T:
         with short_transaction():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine, select
@@ -436,3 +437,27 @@ def test_a_lease_whose_work_is_being_settled_holds_up_no_other_lease(
         lambda session: session.scalars(select(Allocation.id).where(Allocation.lease_until > now(40))).all(),
     )
     assert renewed == [other]
+
+
+def test_executions_that_end_together_are_settled_as_if_each_had_ended_alone(
+    engine: Engine, make_ledger: MakeLedger
+) -> None:
+    world = building.make_world(engine, 60, capacity=60)
+    ledger = make_ledger(engine, world.node_id)
+    begun = [ledger.begin(one, 1, one) for one in building.allocation_ids(engine)]
+    orders = [order for order in begun if order is not None]
+    failed, good = orders[::2], orders[1::2]
+    firsts = [outcome_of(order, {order.feeds[0].feed_id: BROKEN}) for order in failed]
+    firsts += [outcome_of(order, {order.feeds[0].feed_id: FetchResult(drafts("a", "b"))}) for order in good]
+    checkpoints = [partial(ledger.checkpoint, *each) for each in zip([*failed, *good], firsts, strict=True)]
+    assert set(building.together(*checkpoints)) == {Standing.HELD}
+    rest = [
+        outcome_of(order, {feed.feed_id: FetchResult(drafts("c")) for feed in order.feeds[1:]})
+        for order in orders
+    ]
+    assert set(building.together(*(partial(ledger.settle, one) for one in rest))) == {Standing.HELD}
+    assert building.counted(engine, Allocation) == {"completed": len(orders)}
+    assert building.counted(engine, WorkItem) == {"done": 60 - len(failed), "waiting": len(failed)}
+    stored = 60 - len(failed) + len(good)
+    assert len(rows_of(engine, Article)) == stored
+    assert sum(row.new_article_count for row in rows_of(engine, Allocation)) == stored

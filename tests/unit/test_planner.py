@@ -194,7 +194,10 @@ def test_batches_keep_node_run_and_limits_and_lose_nothing(
 
 
 @pytest.mark.parametrize(
-    ("capacity", "size"), [(1, 1), (9, 1), (10, 1), (20, 2), (499, 49), (500, 50), (10000, 50)]
+    ("capacity", "size"),
+    [(1, 1), (9, 1), (10, 1), (20, 2), (99, 9), (100, 25), (199, 49), (200, 50), (10000, 50)],
 )
-def test_a_batch_is_a_tenth_of_the_capacity_between_one_and_fifty(capacity: int, size: int) -> None:
+def test_a_batch_is_a_tenth_of_the_capacity_and_a_quarter_of_a_large_one_between_one_and_fifty(
+    capacity: int, size: int
+) -> None:
     assert batch_size(capacity) == size
