@@ -307,6 +307,27 @@ class Settings:
         5.0,
         "first wait before a retry; doubles",
     )
+    feed_fresh_seconds: float = _setting(
+        "CASCADE_FEED_FRESH_SECONDS",
+        "feed_status.fresh_seconds",
+        _seconds(60, 31536000),
+        3600.0,
+        "a feed collected since is fresh",
+    )
+    feed_recent_seconds: float = _setting(
+        "CASCADE_FEED_RECENT_SECONDS",
+        "feed_status.recent_seconds",
+        _seconds(60, 31536000),
+        86400.0,
+        "a feed collected since is recent",
+    )
+    feed_stale_seconds: float = _setting(
+        "CASCADE_FEED_STALE_SECONDS",
+        "feed_status.stale_seconds",
+        _seconds(60, 31536000),
+        259200.0,
+        "a feed collected since is stale, one not collected since is outdated",
+    )
     robot_repeat_unconfirmed: bool = _setting(
         "CASCADE_ROBOT_REPEAT_UNCONFIRMED",
         "deliver.robot_repeat_unconfirmed",
@@ -421,5 +442,12 @@ def load(
     if values["renew_seconds"] * 2 > values["lease_seconds"]:
         raise SettingError(
             "work.renew_seconds", str(file or "environment"), "must be at most half of work.lease_seconds"
+        )
+    ages = [values[f"feed_{name}_seconds"] for name in ("fresh", "recent", "stale")]
+    if not ages[0] < ages[1] < ages[2]:
+        raise SettingError(
+            "feed_status",
+            str(file or "environment"),
+            "fresh_seconds < recent_seconds < stale_seconds must hold",
         )
     return Settings(data_dir=directory, config_file=file, **values)

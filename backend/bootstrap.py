@@ -21,6 +21,7 @@ import config
 from backend.dispatch.broker import ANSWER_SECONDS, RETRIES, connect
 from backend.dispatch.pump import Limits
 from backend.domain.errors import ConfigurationError
+from backend.domain.freshness import Freshness
 from backend.domain.politeness import HostLimits
 from backend.domain.ports import HttpClient
 from backend.outbound.client import GuardedHttpClient
@@ -95,6 +96,11 @@ def build_cipher(settings: Settings) -> Cipher:
 def build_http(settings: Settings) -> HttpClient:
     """The guarded HTTP client, for rooms that know its port only; make it after the last fork."""
     return GuardedHttpClient(settings.egress_allow)
+
+
+def build_freshness(settings: Settings) -> Freshness:
+    """The ages at which feeds stop being fresh, recent and stale."""
+    return Freshness(settings.feed_fresh_seconds, settings.feed_recent_seconds, settings.feed_stale_seconds)
 
 
 def build_limits(settings: Settings) -> Limits:

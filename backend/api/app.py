@@ -15,6 +15,7 @@ from backend import bootstrap
 from backend.api.access import guard
 from backend.api.access_keys import access_keys
 from backend.api.alerts import alerts
+from backend.api.allocations import allocations
 from backend.api.articles import articles
 from backend.api.cascade import cascade
 from backend.api.child_parts import ChildParts
@@ -34,6 +35,7 @@ from backend.api.login import login
 from backend.api.login_guard import LoginGuard
 from backend.api.message_tasks import message_tasks
 from backend.api.nodes import nodes
+from backend.api.operations import operations
 from backend.api.scheduler import scheduler
 from backend.api.tokens import Tokens
 from backend.api.tracing import log_request_ids, trace
@@ -63,11 +65,13 @@ ROUTES = (
 )
 # Each stands under the seeds' prefix and under the one of deployed WeRSS children.
 CASCADE_ROUTES = (
+    allocations,
     cascade,
     child_reports,
     child_work,
     children,
     nodes,
+    operations,
     scheduler,
 )
 PREFIXES = {"": "/api/v1/cascade", "wx_": "/api/v1/wx/cascade"}
@@ -131,6 +135,7 @@ def _build(settings: Settings) -> Parts:
         feed_kinds=frozenset(entry.name for entry in entry_points(group=bootstrap.SOURCES)),
         limits=bootstrap.build_limits(settings),
         http=bootstrap.build_http(settings),
+        freshness=bootstrap.build_freshness(settings),
         login_guard=_login_guard(settings),
         trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),
         children=_build_child_parts(settings, engine, redis),

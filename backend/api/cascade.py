@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from backend.api.access import Access, declare
 from backend.api.answers import SEEDS_CODE
-from backend.api.context import actor, parts
+from backend.api.context import actor, language, parts
 from backend.api.routes import Routes
-from backend.api.schemas.allocations import AllocationAnswer, AllocationQuery, DispatchAnswer, DispatchQuery
-from backend.api.schemas.common import Page
+from backend.api.schemas.allocations import (
+    DispatchAnswer,
+    DispatchedTaskAnswer,
+    DispatchQuery,
+    SkippedTaskAnswer,
+    WaitingAnswer,
+)
 from backend.dispatch.dispatching import dispatch_tasks
-from backend.store.allocations import list_allocations
-from backend.store.session import read
 
-cascade = Routes("cascade", text="Dispatching work to nodes, and what became of it.", any_content_type=True)
+cascade = Routes("cascade", text="Dispatching work to nodes.", any_content_type=True)
 
 
 @cascade.post("/dispatch-task")
@@ -22,23 +25,14 @@ def dispatch_task(query: DispatchQuery) -> DispatchAnswer:
     report = dispatch_tasks(
         parts().engine, parts().redis, limits=parts().limits, task_id=query.task_id, actor=actor()
     )
-    return DispatchAnswer.model_validate(report)
-
-
-@cascade.get("/allocations")
-@declare(Access.VIEWER, code=SEEDS_CODE)
-def allocations(query: AllocationQuery) -> Page[AllocationAnswer]:
-    """The newest allocations that match."""
-    found, total = read(
-        parts().engine,
-        lambda session: list_allocations(
-            session,
-            task_id=query.task_id,
-            node_id=query.node_id,
-            status=query.status,
-            kind=query.kind,
-            limit=query.limit,
-            offset=query.offset,
-        ),
+    return DispatchAnswer(
+        online_nodes=report.online_nodes,
+        task_count=report.task_count,
+        tasks=[DispatchedTaskAnswer.model_validate(task) for task in report.tasks],
+        items=report.items,
+        allocations_created=report.allocations_created,
+        items_waiting=report.items_waiting,
+        waiting=[WaitingAnswer.model_validate(group) for group in report.waiting],
+        reason=report.reason_in(language()),
+        skipped=[SkippedTaskAnswer.model_validate(task) for task in report.skipped],
     )
-    return Page(list=[AllocationAnswer.model_validate(view) for view in found], total=total)

@@ -16,6 +16,7 @@ from backend.api.tokens import Tokens
 from backend.dispatch.pump import Limits
 from backend.domain.clients import Network, client_address
 from backend.domain.errors import Forbidden, Unauthenticated
+from backend.domain.freshness import Freshness
 from backend.domain.ports import HttpClient
 from backend.store.cipher import Cipher
 from backend.store.credentials import NodeIdentity
@@ -36,6 +37,7 @@ class Parts:
     feed_kinds: frozenset[str]
     limits: Limits
     http: HttpClient
+    freshness: Freshness
     login_guard: LoginGuard
     children: ChildParts
     trusted_proxies: tuple[Network, ...]

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from backend.bootstrap import build_limits
 from backend.cli import options
-from backend.cli.language import say
+from backend.cli.language import language, say
 from backend.cli.opening import opened
 from backend.cli.output import as_json, note, result
 from backend.cli.tables import table
@@ -60,7 +60,7 @@ def _summary(report: DispatchReport) -> str:
         tasks=report.task_count,
         allocations=report.allocations_created,
         waiting=report.items_waiting,
-        reason=f" ({report.reason})" if report.reason else "",
+        reason=f" {report.reason_in(language())}".rstrip(),
     )
 
 
@@ -74,9 +74,14 @@ def _say_overlaps(report: DispatchReport) -> None:
 
 def _print_report(report: DispatchReport, as_data: bool) -> None:
     if as_data:
-        as_json(asdict(report))
+        as_json(_report_data(report))
     else:
         result(" ".join(one.run_id for one in report.tasks))
+
+
+def _report_data(report: DispatchReport) -> dict[str, Any]:
+    said = [{"why": group.why.sentence(language()), "count": group.count} for group in report.waiting]
+    return asdict(report) | {"waiting": said, "later": None, "reason": report.reason_in(language())}
 
 
 def _wait(engine: Engine, run_ids: Sequence[str], as_data: bool) -> int:

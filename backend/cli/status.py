@@ -21,7 +21,7 @@ from backend.store.alerts import list_alerts
 from backend.store.nodes import list_nodes
 from backend.store.runs import list_runs
 from backend.store.session import read
-from backend.store.waiting import waiting
+from backend.store.waiting import WaitingGroup, waiting
 from config import Settings
 
 RUNS_SHOWN = 10
@@ -62,12 +62,17 @@ def _stored(session: Session) -> dict[str, Any]:
     return {
         "nodes": [asdict(one) for one in list_nodes(session)],
         "runs": [asdict(one) for one in list_runs(session, RUNS_SHOWN)],
-        "waiting": [asdict(one) for one in waiting(session)],
+        "waiting": [_waiting(one) for one in waiting(session)],
         "alerts": [
             {"opened_at": one.opened_at, "message": one.sentence(language())}
             for one in list_alerts(session, only_open=True)[0]
         ],
     }
+
+
+def _waiting(group: WaitingGroup) -> dict[str, Any]:
+    said = group.why.sentence(language())
+    return {"kind": group.kind, "reason": said, "count": group.count, "since": group.since}
 
 
 def _print(found: dict[str, Any]) -> None:

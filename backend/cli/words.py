@@ -23,8 +23,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "当前没有任何进程在运行；下次运行 ./cascade up 后开始执行。",
     ),
     "dispatched": (
-        "{tasks} tasks dispatched: {allocations} allocations made, {waiting} items wait{reason}.",
-        "已下发 {tasks} 个任务：生成 {allocations} 个分配，{waiting} 项等待中{reason}。",
+        "{tasks} tasks dispatched: {allocations} allocations made, {waiting} items wait.{reason}",
+        "已下发 {tasks} 个任务：生成 {allocations} 个分配，{waiting} 项等待中。{reason}",
     ),
     "task_waits": (
         "{name}: its run starts when run {run_id} has ended.",

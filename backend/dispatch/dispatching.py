@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from backend.dispatch.pump import Limits, pump
 from backend.domain.errors import Conflict, Unavailable
 from backend.domain.identifiers import new_id
-from backend.domain.nodes import availability, why_feeds_wait
+from backend.domain.nodes import availability
 from backend.domain.overlap import Verdict
-from backend.store import nodes, planning, runs
+from backend.domain.why import Why
+from backend.store import planning, runs
+from backend.store.scene import scene
 from backend.store.session import read, transact
 from backend.store.starting import request_run
+from backend.store.waiting import WaitingGroup, waiting_items
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -42,15 +46,27 @@ class SkippedTask:
 
 @dataclass(frozen=True, slots=True)
 class DispatchReport:
-    """What a dispatch did. `reason` says why items still wait, when some do."""
+    """What a dispatch did: items and allocations are those of its own runs. `later` says why it could not be looked at."""
 
     online_nodes: int
     task_count: int
     tasks: list[DispatchedTask]
+    items: int
     allocations_created: int
     items_waiting: int
-    reason: str
+    waiting: list[WaitingGroup]
     skipped: list[SkippedTask] = field(default_factory=list)
+    later: Why | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why items wait, in English."""
+        return self.reason_in("en")
+
+    def reason_in(self, language: str) -> str:
+        """Why items wait, what holds most of them first; empty when none does."""
+        whys = [self.later] if self.later else [group.why for group in self.waiting]
+        return " ".join(why.sentence(language) for why in whys)
 
 
 def dispatch_tasks(
@@ -76,13 +92,13 @@ def dispatch_tasks(
     if task_id and skipped:
         raise Conflict("run_not_ended", name=skipped[0].name, run_id=skipped[0].open_run_id)
     try:
-        made = pump(engine, redis, limits)
-        online, waiting, reason = read(engine, _situation)
+        pump(engine, redis, limits)
+        return read(engine, lambda session: _report(session, tasks, skipped))
     except Unavailable as error:
         # The runs are committed: an error would make a person dispatch everything a second time.
         items = sum(task.mp_count for task in tasks)
-        return DispatchReport(0, len(tasks), tasks, 0, items, f"a beat places them soon: {error}", skipped)
-    return DispatchReport(online, len(tasks), tasks, made, waiting, reason, skipped)
+        later = Why("why_dispatch_later", {"error": str(error)})
+        return DispatchReport(0, len(tasks), tasks, items, 0, items, [], skipped, later)
 
 
 def _dispatch_one(engine: Engine, task_id: str, trigger: str, actor: str) -> DispatchedTask | SkippedTask:
@@ -105,9 +121,21 @@ def expand(engine: Engine, run_id: str) -> None:
         pass
 
 
-def _situation(session: Session) -> tuple[int, int, str]:
-    known = [one for one in nodes.facts(session) if "update" in one.kinds]
-    online = sum(1 for one in known if availability(one).online)
-    whys = (why_feeds_wait(kind, known) for kind in planning.waiting_kinds(session))
-    reasons = dict.fromkeys(why.sentence() for why in whys if why)
-    return online, planning.count_waiting(session), "; ".join(reasons)
+def _report(
+    session: Session, tasks: Sequence[DispatchedTask], skipped: Sequence[SkippedTask]
+) -> DispatchReport:
+    run_ids = [task.run_id for task in tasks]
+    # The pump ran just now: what it left waits for something else than a beat.
+    at = replace(scene(session), beats=1)
+    waiting = waiting_items(session, at, run_ids)
+    made = planning.made_for(session, run_ids)
+    return DispatchReport(
+        online_nodes=sum(1 for node in at.nodes if "update" in node.kinds and availability(node).online),
+        task_count=len(tasks),
+        tasks=list(tasks),
+        items=made.items,
+        allocations_created=made.allocations,
+        items_waiting=sum(group.count for group in waiting),
+        waiting=waiting,
+        skipped=list(skipped),
+    )

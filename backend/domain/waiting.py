@@ -63,7 +63,7 @@ class SendingFacts:
 
 def why_item_waits(backoff: Backoff, feed_kind: str, scene: Scene) -> Why:
     """Why a waiting work item has no node yet; `feed_kind` decides which nodes could take it."""
-    return _backoff(backoff, scene) or _no_beat(scene) or _no_room(feed_kind, scene) or Why("why_next_plan")
+    return _backoff(backoff, scene) or _no_room(feed_kind, scene) or _no_beat(scene) or Why("why_next_plan")
 
 
 def why_delivery_waits(backoff: Backoff, sending: SendingFacts, scene: Scene) -> Why:

@@ -1,10 +1,9 @@
-"""Allocations: taking one (phase 1), renewing leases, and reading them for people."""
+"""Allocations: taking one (phase 1), and renewing leases."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -14,7 +13,7 @@ from backend.domain.orders import FeedOrder
 from backend.domain.ports import Lease, Standing
 from backend.store import transitions
 from backend.store.columns import now
-from backend.store.tables import Allocation, Feed, MessageTask, Node, WorkItem, core
+from backend.store.tables import Allocation, Feed, Node, WorkItem, core
 from backend.store.transitions import Change
 
 ALLOCATIONS, FEEDS, ITEMS = core(Allocation), core(Feed), core(WorkItem)
@@ -219,90 +218,3 @@ def unclaimed(session: Session) -> list[Unclaimed]:
         )
         for row in session.execute(query)
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class AllocationView:
-    """An allocation as the API lists it."""
-
-    allocation_id: str
-    kind: str
-    node_id: str
-    node_name: str
-    task_id: str | None
-    task_name: str
-    run_id: str | None
-    feed_ids: list[str]
-    status: str
-    attempt: int
-    reason: str
-    error_code: str
-    error_message: str
-    item_count: int
-    article_count: int
-    new_article_count: int
-    created_at: datetime
-    updated_at: datetime
-    claimed_at: datetime | None
-    started_at: datetime | None
-    completed_at: datetime | None
-
-
-def list_allocations(
-    session: Session,
-    *,
-    task_id: str | None = None,
-    node_id: str | None = None,
-    status: str | None = None,
-    kind: str = "update",
-    limit: int = 50,
-    offset: int = 0,
-) -> tuple[list[AllocationView], int]:
-    """The newest allocations that match, and how many there are. `kind="all"` shows every kind."""
-    filters = [
-        column == value
-        for column, value in (
-            (Allocation.task_id, task_id),
-            (Allocation.node_id, node_id),
-            (Allocation.state, status),
-            (Allocation.kind, None if kind == "all" else kind),
-        )
-        if value is not None
-    ]
-    total = session.scalar(select(func.count()).select_from(Allocation).where(*filters)) or 0
-    query = (
-        select(Allocation, func.coalesce(Node.name, ""), func.coalesce(MessageTask.name, ""))
-        .outerjoin(Node, Node.id == Allocation.node_id)
-        .outerjoin(MessageTask, MessageTask.id == Allocation.task_id)
-        .where(*filters)
-        .order_by(Allocation.id.desc())
-        .limit(limit)
-        .offset(offset)
-    )
-    return [_view(row, node, task) for row, node, task in session.execute(query)], total
-
-
-def _view(row: Allocation, node_name: str, task_name: str) -> AllocationView:
-    return AllocationView(
-        allocation_id=row.id,
-        kind=row.kind,
-        node_id=row.node_id,
-        node_name=node_name,
-        task_id=row.task_id,
-        task_name=task_name,
-        run_id=row.run_id,
-        feed_ids=row.feed_ids,
-        status=row.state,
-        attempt=row.attempt,
-        reason=row.reason,
-        error_code=row.error_code,
-        error_message=row.error_message,
-        item_count=row.item_count,
-        article_count=row.article_count,
-        new_article_count=row.new_article_count,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        claimed_at=row.claimed_at,
-        started_at=row.started_at,
-        completed_at=row.ended_at,
-    )

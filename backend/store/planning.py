@@ -128,6 +128,18 @@ def _tasks_of(session: Session, run_ids: set[str]) -> dict[str, str]:
     return {row.id: row.task_id for row in session.execute(query)}
 
 
-def count_waiting(session: Session) -> int:
-    """How many items wait, for a node or for their next attempt."""
-    return session.scalar(select(func.count()).where(WorkItem.state == "waiting")) or 0
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made for some runs: work items, and allocations of them."""
+
+    items: int
+    allocations: int
+
+
+def made_for(session: Session, run_ids: Sequence[str]) -> Made:
+    """How many work items and allocations the runs have."""
+    counts = [
+        session.scalar(select(func.count()).select_from(table).where(table.run_id.in_(run_ids))) or 0
+        for table in (WorkItem, Allocation)
+    ]
+    return Made(*counts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -49,9 +49,8 @@ def backoff_of(row: WorkItem | Delivery) -> Backoff:
     return Backoff(row.not_before, row.attempts, row.error_code, row.error_message)
 
 
-def sending_facts(session: Session, rows: Iterable[Delivery], at: Scene) -> dict[str, SendingFacts]:
-    """By receiver of the deliveries, what they compete for."""
-    kinds = {row.receiver: row.receiver_kind for row in rows}
+def sending_facts_of(session: Session, kinds: Mapping[str, str], at: Scene) -> dict[str, SendingFacts]:
+    """By receiver, of those that are given with their kinds, what its deliveries compete for."""
     if not kinds:
         return {}
     recent = recent_attempts(session, sorted(kinds), WINDOW_SECONDS)
@@ -115,7 +114,7 @@ def _explain_delivery(session: Session, one: str) -> tuple[str, Why] | None:
         return None
     at = scene(session)
     if row.state == "waiting":
-        sending = sending_facts(session, [row], at)[row.receiver]
+        sending = sending_facts_of(session, {row.receiver: row.receiver_kind}, at)[row.receiver]
         return row.state, why_delivery_waits(backoff_of(row), sending, at)
     return row.state, _assigned(session, row, at) or _ended(row.state, row.error_message or row.reason)
 

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.domain.nodes import why_feeds_wait
-from backend.store import nodes
-from backend.store.tables import Delivery, WorkItem
+from backend.domain.identifiers import first_id_of
+from backend.domain.nodes import availability
+from backend.domain.waiting import (
+    AllocationFacts,
+    Backoff,
+    Scene,
+    why_allocation_waits,
+    why_delivery_waits,
+    why_item_waits,
+)
+from backend.domain.why import Why
+from backend.store.allocation_views import OPEN, count_allocations
+from backend.store.scene import scene, sending_facts_of
+from backend.store.tables import Allocation, Delivery, WorkItem
+
+# Work that ended today was made since yesterday; older stragglers are not worth a scan.
+LOOK_BACK = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,40 +33,176 @@ class WaitingGroup:
     """Work of one kind that waits for the same reason; `since` is when the oldest of it was made."""
 
     kind: str
-    reason: str
+    why: Why
     count: int
     since: datetime
+
+    @property
+    def reason(self) -> str:
+        """Why it waits, in English."""
+        return self.why.sentence()
 
 
 def waiting(session: Session) -> list[WaitingGroup]:
     """Waiting work items and deliveries by reason, the largest group of each kind first."""
-    return [*_items(session), *_deliveries(session)]
+    at = scene(session)
+    return [*waiting_items(session, at), *_deliveries(session, at)]
 
 
-def _items(session: Session) -> list[WaitingGroup]:
-    """Items that wait for nothing but a node say what hinders the nodes that could collect them."""
-    free = WorkItem.not_before.is_(None)
-    count = func.count()
+def waiting_items(session: Session, at: Scene, run_ids: Sequence[str] | None = None) -> list[WaitingGroup]:
+    """Waiting work items, of all runs or of some, by reason.
+
+    Those of one error and kind of feed wait together; the moment is that of the first one that may go on.
+    """
+    where = [] if run_ids is None else [WorkItem.run_id.in_(run_ids)]
     query = (
-        select(WorkItem.reason, WorkItem.feed_kind, free, count, func.min(WorkItem.created_at))
-        .where(WorkItem.state == "waiting")
-        .group_by(WorkItem.reason, WorkItem.feed_kind, free)
-        .order_by(count.desc(), WorkItem.reason, WorkItem.feed_kind)
+        select(
+            WorkItem.feed_kind,
+            WorkItem.error_code,
+            func.count(),
+            func.min(WorkItem.created_at),
+            func.min(WorkItem.not_before),
+            func.max(WorkItem.attempts),
+            func.max(WorkItem.error_message),
+        )
+        .where(WorkItem.state == "waiting", *where)
+        .group_by(WorkItem.feed_kind, WorkItem.error_code, WorkItem.not_before.is_(None))
     )
-    known = nodes.facts(session)
-    found: list[WaitingGroup] = []
-    for reason, kind, is_free, number, since in session.execute(query):
-        why = why_feeds_wait(kind, known) if is_free else None
-        found.append(WaitingGroup("update", why.sentence() if why else reason, number, since))
-    return found
+    groups = [
+        WaitingGroup("update", why_item_waits(Backoff(until, attempts, code, said), kind, at), count, since)
+        for kind, code, count, since, until, attempts, said in session.execute(query)
+    ]
+    return _merged(groups)
 
 
-def _deliveries(session: Session) -> list[WaitingGroup]:
-    count = func.count()
+def _deliveries(session: Session, at: Scene) -> list[WaitingGroup]:
     query = (
-        select(Delivery.reason, count, func.min(Delivery.created_at))
+        select(
+            Delivery.receiver,
+            Delivery.receiver_kind,
+            Delivery.error_code,
+            func.count(),
+            func.min(Delivery.created_at),
+            func.min(Delivery.not_before),
+            func.max(Delivery.attempts),
+            func.max(Delivery.error_message),
+        )
         .where(Delivery.state == "waiting")
-        .group_by(Delivery.reason)
-        .order_by(count.desc(), Delivery.reason)
+        .group_by(
+            Delivery.receiver, Delivery.receiver_kind, Delivery.error_code, Delivery.not_before.is_(None)
+        )
     )
-    return [WaitingGroup("deliver", *row) for row in session.execute(query)]
+    rows = session.execute(query).all()
+    sending = sending_facts_of(session, {row[0]: row[1] for row in rows}, at)
+    groups = [
+        WaitingGroup(
+            "deliver",
+            why_delivery_waits(Backoff(until, attempts, code, said), sending[receiver], at),
+            count,
+            since,
+        )
+        for receiver, _, code, count, since, until, attempts, said in rows
+    ]
+    return _merged(groups)
+
+
+def _merged(groups: Iterable[WaitingGroup]) -> list[WaitingGroup]:
+    """Groups with the same sentence as one, the largest first."""
+    found: dict[str, WaitingGroup] = {}
+    for group in groups:
+        known = found.get(group.reason)
+        count = group.count + (known.count if known else 0)
+        since = min(group.since, known.since) if known else group.since
+        found[group.reason] = WaitingGroup(group.kind, group.why, count, since)
+    return sorted(found.values(), key=lambda one: (-one.count, one.reason))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBacklog:
+    """What one node has of one kind of work, and why its oldest pending allocation waits."""
+
+    node_id: str
+    node_name: str
+    kind: str
+    pending: int
+    claimed: int
+    executing: int
+    oldest_pending_at: datetime | None
+    why: Why | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Everything that has not ended, in numbers. Today is the day in UTC."""
+
+    pending: int
+    executing: int
+    completed_today: int
+    failed_today: int
+    online_nodes: int
+    items_waiting: int
+    deliveries_waiting: int
+    by_node: list[NodeBacklog]
+    waiting: list[WaitingGroup]
+
+
+def backlog(session: Session) -> Backlog:
+    """The statistics of what is pending, by node and kind, and of what waits, by reason."""
+    at = scene(session)
+    groups = [*waiting_items(session, at), *_deliveries(session, at)]
+    by_node = _by_node(session, at)
+    today = at.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return Backlog(
+        pending=sum(one.pending for one in by_node),
+        executing=sum(one.claimed + one.executing for one in by_node),
+        completed_today=_ended_since(session, "completed", today),
+        failed_today=_ended_since(session, "failed", today),
+        online_nodes=sum(1 for node in at.nodes if node.node_type == 1 and availability(node).online),
+        items_waiting=sum(one.count for one in groups if one.kind == "update"),
+        deliveries_waiting=sum(one.count for one in groups if one.kind == "deliver"),
+        by_node=by_node,
+        waiting=groups,
+    )
+
+
+def _ended_since(session: Session, status: str, moment: datetime) -> int:
+    recent = Allocation.id >= first_id_of(moment - LOOK_BACK)
+    ended = (Allocation.state == status, Allocation.lease_until.is_(None), Allocation.ended_at >= moment)
+    return count_allocations(session, [recent, *ended])[0]
+
+
+def _by_node(session: Session, at: Scene) -> list[NodeBacklog]:
+    query = (
+        select(
+            Allocation.node_id,
+            Allocation.kind,
+            Allocation.state,
+            func.count(),
+            func.min(Allocation.created_at),
+        )
+        .where(Allocation.state.in_(OPEN))
+        .group_by(Allocation.node_id, Allocation.kind, Allocation.state)
+    )
+    found: dict[tuple[str, str], dict[str, tuple[int, datetime]]] = {}
+    for node_id, kind, status, count, oldest in session.execute(query):
+        found.setdefault((node_id, kind), {})[status] = (count, oldest)
+    return [
+        _node_backlog(node_id, kind, by_status, at) for (node_id, kind), by_status in sorted(found.items())
+    ]
+
+
+def _node_backlog(
+    node_id: str, kind: str, by_status: dict[str, tuple[int, datetime]], at: Scene
+) -> NodeBacklog:
+    node = at.node(node_id)
+    pending, oldest = by_status.get("pending", (0, None))
+    return NodeBacklog(
+        node_id=node_id,
+        node_name=node.name if node else "",
+        kind=kind,
+        pending=pending,
+        claimed=by_status.get("claimed", (0, None))[0],
+        executing=by_status.get("executing", (0, None))[0],
+        oldest_pending_at=oldest,
+        why=why_allocation_waits(AllocationFacts(kind, "pending", node_id), at) if pending else None,
+    )

@@ -70,10 +70,10 @@ def test_what_finds_no_room_waits_and_goes_on_as_soon_as_there_is_some(engine: E
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"is_active": False}, "n: switched off"),
-        ({"draining": True}, "n: draining"),
-        ({"presence_at": None}, "n: not running"),
-        ({"presence_at": now(-46)}, "n: silent for 46 s"),
+        ({"is_active": False}, "It waits for a node: n: switched off."),
+        ({"draining": True}, "It waits for a node: n: draining."),
+        ({"presence_at": None}, "It waits for a node: n: not running."),
+        ({"presence_at": now(-46)}, "It waits for a node: n: silent for 46 s."),
     ],
 )
 def test_a_node_that_is_not_available_gets_nothing_and_nothing_fails(
@@ -96,7 +96,7 @@ def test_a_full_node_is_named_with_its_numbers(engine: Engine) -> None:
     building.make_node(engine, capacity=1)
     report = building.dispatch(engine, building.make_task(engine, building.make_feeds(engine, 2)))
     assert (report.online_nodes, report.allocations_created, report.items_waiting) == (1, 1, 1)
-    assert report.reason == "n: full: 1/1"
+    assert report.reason == "It waits for a node: n: full: 1/1."
 
 
 # --- what a node can collect
@@ -118,13 +118,18 @@ def test_feeds_that_no_node_collects_wait_with_the_reason_and_hide_nobody(engine
     wechat = building.make_feeds(engine, 4, "mp.example.com", kind="wechat")
     rss = building.make_feeds(engine, 2)
     report = building.dispatch(engine, building.make_task(engine, [*wechat, *rss]))
-    why = "no node collects feeds of kind wechat; add a WeRSS child with ./cascade node add NAME"
+    why = (
+        "It waits for a node: no node collects feeds of kind wechat; "
+        "add a WeRSS child with ./cascade node add NAME."
+    )
     assert (report.allocations_created, report.items_waiting, report.reason) == (2, 4, why)
     assert {item.feed_id for item in building.items_of(engine) if item.state == "assigned"} == set(rss)
     assert [(group.reason, group.count) for group in read(engine, waiting)] == [(why, 4)]
     child = building.make_third_party(engine, max_capacity=3)
     assert pump(engine, None, LIMITS) == 3
-    assert [(group.reason, group.count) for group in read(engine, waiting)] == [("werss: full: 3/3", 1)]
+    assert [(group.reason, group.count) for group in read(engine, waiting)] == [
+        ("It waits for a node: werss: full: 3/3.", 1)
+    ]
     assert in_flight(engine)[child] == 3
 
 

@@ -308,8 +308,8 @@ def test_phase_two_may_not_take_a_connection(engine: Engine) -> None:
         with pytest.raises(HeldConnection):
             transact(engine, planning.take_pump_lock)
         with pytest.raises(HeldConnection):
-            read(engine, planning.count_waiting)
-    assert read(engine, planning.count_waiting) == 0
+            read(engine, planning.waiting_kinds)
+    assert read(engine, planning.waiting_kinds) == []
 
 
 def test_phase_two_may_make_short_transactions_where_it_says_so(engine: Engine) -> None:
@@ -324,9 +324,9 @@ def test_a_thread_of_phase_two_is_guarded_too(engine: Engine) -> None:
     with ThreadPoolExecutor(1) as pool, long_work():
         context = contextvars.copy_context()
         with pytest.raises(HeldConnection):
-            pool.submit(context.run, read, engine, planning.count_waiting).result(10)
+            pool.submit(context.run, read, engine, planning.waiting_kinds).result(10)
         # A thread of somebody else, such as the lease's, is free.
-        assert pool.submit(read, engine, planning.count_waiting).result(10) == 0
+        assert pool.submit(read, engine, planning.waiting_kinds).result(10) == []
 
 
 def test_the_guard_is_not_confused_by_connections_that_were_lost(engine: Engine) -> None:

@@ -172,6 +172,7 @@ def test_a_run_says_how_far_it_is_and_what_its_oldest_item_waits_for() -> None:
     assert said.sentence().startswith("3 of 10 items have not ended; the oldest: It waits for a node")
     assert why_run_waits("expanding", 0, 2000, None) == Why("why_expanding", {"count": 2000})
     assert why_run_waits("running", 0, 10, None) == Why("why_run_closing")
+    assert why_run_waits("queued", 0, 0, None) == Why("why_run_queued")
     assert why_run_waits("completed", 0, 10, None) is None
 
 

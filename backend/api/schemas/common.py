@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import (
@@ -45,6 +46,13 @@ def _fits_column(text: str) -> str:
     return text
 
 
+def _utc(moment: datetime) -> datetime:
+    # Nothing is older or later; and arithmetic near the ends of the calendar overflows.
+    if not 2000 <= moment.year <= 9000:
+        raise ValueError("must lie between the years 2000 and 9000")
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def _feeds_tag(value: object) -> str:
     return "every feed" if isinstance(value, str) else "named feeds"
 
@@ -52,6 +60,8 @@ def _feeds_tag(value: object) -> str:
 # Scripts send `?task_id=` for "no filter".
 OptionalId = Annotated[Id | None, BeforeValidator(_empty_is_none)]
 OptionalState = Annotated[AllocationState | None, BeforeValidator(_empty_is_none)]
+# ISO 8601; without an offset it is UTC.
+Moment = Annotated[datetime, AfterValidator(_utc)]
 Headers = Annotated[str, BeforeValidator(_header_text), Field(max_length=MAX_SECRET)]
 Template = Annotated[str, Field(max_length=65_000), AfterValidator(_fits_column)]
 # The tags hold a space, so that no field's path can be taken for one.

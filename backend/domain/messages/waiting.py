@@ -45,6 +45,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "A node has room: the next plan places it, within a second or two.",
         "节点有空位：一两秒内的下一次分配会安排它。",
     ),
+    "why_dispatch_later": (
+        "The runs are made, and a beat places their items soon: {error}",
+        "运行记录已创建，beat 稍后会分配：{error}",
+    ),
     "why_receiver_limit": (
         "The receiver got {limit} messages within a minute, its limit; the next one goes out within a minute.",
         "该接收方一分钟内已收到 {limit} 条消息，达到上限；一分钟内会继续发送。",
@@ -116,6 +120,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "why_expanding": (
         "Its items are still being made, {count} so far.",
         "仍在生成采集项，目前 {count} 个。",
+    ),
+    "why_run_queued": (
+        "An earlier run of its message task has not ended; it starts by itself after that.",
+        "同一消息任务的上一次运行尚未结束；结束后会自动开始。",
     ),
     "why_run_open": (
         "{open} of {known} items have not ended; the oldest: {first}",
