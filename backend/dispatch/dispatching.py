@@ -66,7 +66,8 @@ class DispatchReport:
     def reason_in(self, language: str) -> str:
         """Why items wait, what holds most of them first; empty when none does."""
         whys = [self.later] if self.later else [group.why for group in self.waiting]
-        return " ".join(why.sentence(language) for why in whys)
+        queued = [Why("why_run_queued")] if any(task.waits_for for task in self.tasks) else []
+        return " ".join(why.sentence(language) for why in [*queued, *whys])
 
 
 def dispatch_tasks(
