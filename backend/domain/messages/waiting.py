@@ -121,10 +121,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Its items are still being made, {count} so far.",
         "仍在生成采集项，目前 {count} 个。",
     ),
-    "why_run_queued": (
-        "An earlier run of its message task has not ended; it starts by itself after that.",
-        "同一消息任务的上一次运行尚未结束；结束后会自动开始。",
-    ),
     "why_run_open": (
         "{open} of {known} items have not ended; the oldest: {first}",
         "{known} 项中还有 {open} 项未结束；最早的一项：{first}",
