@@ -20,6 +20,7 @@ class Callers:
     """A user of each role, two nodes, and one pair that was rotated away."""
 
     api: Api
+    node_id: str
     node: Pair
     other_node: Pair
     revoked: Pair
@@ -49,13 +50,13 @@ def register(api: Api) -> Callers:
     for role in ROLES:
         api.add_user(f"a-{role}", role)
     revoked, node = credentials.new_pair(), credentials.new_pair()
-    _remote(api, "first", revoked, node)
+    node_id = _remote(api, "first", revoked, node)
     other = credentials.new_pair()
     _remote(api, "second", other)
-    return Callers(api, node, other, revoked)
+    return Callers(api, node_id, node, other, revoked)
 
 
-def _remote(api: Api, name: str, *pairs: Pair) -> None:
+def _remote(api: Api, name: str, *pairs: Pair) -> str:
     node_id = new_id()
     transact(
         api.engine,
@@ -63,3 +64,4 @@ def _remote(api: Api, name: str, *pairs: Pair) -> None:
     )
     for pair in pairs:
         transact(api.engine, lambda session, pair=pair: credentials.rotate(session, node_id, pair))  # type: ignore[misc]
+    return node_id
