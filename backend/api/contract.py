@@ -10,7 +10,6 @@ from flask_openapi3.models.security_scheme import SecurityScheme
 from flask_openapi3.openapi import OpenAPI
 
 from backend.api.describing import ACCESS_KEY, BEARER, NODE_CREDENTIALS
-from backend.api.schemas.common import ErrorEnvelope
 
 TEXT = (
     'Every answer is `{"code", "message", "data"}` with a true HTTP status. `code` is 0 on success (200 on some '
@@ -43,14 +42,16 @@ class Contract(OpenAPI):
             name,
             info=Info(title="Cascade", version=version("cascade-workers"), description=TEXT),
             security_schemes=schemes,
-            validation_error_model=ErrorEnvelope,
             doc_ui=False,
             static_folder=None,
         )
 
     def generate_spec_json(self) -> None:
         """Build the document; operations that stand under two prefixes get two ids."""
+        schemas = dict(self.components_schemas)
         super().generate_spec_json()  # type: ignore[no-untyped-call]
+        # The library's own models of schemas know no examples, and would add one for errors that we do not send.
+        self.spec_json["components"]["schemas"] = schemas
         seen: set[str] = set()
         for path, operations in sorted(self.spec_json["paths"].items()):
             for operation in operations.values():

@@ -21,6 +21,7 @@ from backend.api.answers import Bare, Reply
 from backend.api.idempotency import HEADER, REPLAYED, USABLE_KEY
 from backend.api.inputs import FORMS, body_is_required
 from backend.api.schemas.common import Envelope, ErrorEnvelope, FormRequest
+from backend.domain.messages import render
 
 Json = dict[str, Any]
 
@@ -28,6 +29,20 @@ JSON = "application/json"
 BEARER, ACCESS_KEY, NODE_CREDENTIALS = "bearer", "accessKey", "nodeCredentials"
 PERSON_SECURITY: list[dict[str, list[str]]] = [{BEARER: []}, {ACCESS_KEY: []}]
 NODE_SECURITY: list[dict[str, list[str]]] = [{NODE_CREDENTIALS: []}]
+# What a refusal looks like: its usual code, and what that one's sentence needs.
+REFUSALS: dict[int, tuple[str, dict[str, object]]] = {
+    400: ("bad_json", {"detail": "EOF while parsing an object at line 1 column 1"}),
+    401: ("unauthenticated", {}),
+    403: ("forbidden", {"role": "viewer", "needed": "admin / operator"}),
+    404: ("not_found", {"noun": "feed", "id": "0199a3c4-7d5e-7c1b-9d8e-2f4a6b8c0d1e"}),
+    409: ("request_in_hand", {}),
+    412: ("changed_meanwhile", {}),
+    413: ("body_too_large", {"megabytes": 1}),
+    415: ("bad_content_type", {"expected": JSON}),
+    422: ("invalid_input", {}),
+    429: ("login_busy", {"seconds": 1}),
+    503: ("unavailable", {"part": "The database"}),
+}
 ERRORS = {
     400: "The body is not JSON.",
     401: "Nobody is known to be asking.",
@@ -197,11 +212,20 @@ def _responses(
     answers: Json = {"200": done}
     if declared.versioned and method == "GET":
         answers["304"] = {"description": "It is what `If-None-Match` names."}
-    refusal = {JSON: {"schema": schemas.reference(ErrorEnvelope, "serialization")}}
+    refusal = schemas.reference(ErrorEnvelope, "serialization")
     for status in sorted(_statuses(method, declared, signature, any_content_type=any_content_type)):
         description = ERRORS.get(status, HTTPStatus(status).phrase)
-        answers[str(status)] = {"description": description, "content": refusal}
+        content = {JSON: {"schema": refusal, "example": _refusal_example(status)}}
+        answers[str(status)] = {"description": description, "content": content}
     return answers
+
+
+def _refusal_example(status: int) -> Json:
+    code, params = REFUSALS[status]
+    data: Json = {"error": code}
+    if status == 422:
+        data["errors"] = {"name": render("field_missing", "en", {})}
+    return {"code": status, "message": render(code, "en", params), "data": data}
 
 
 def _success(declared: Declaration, signature: Signature, schemas: Schemas) -> Json:

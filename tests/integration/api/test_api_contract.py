@@ -14,6 +14,8 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 from schemathesis.core.result import Ok
 
+from backend.store import users
+from backend.store.session import read
 from tests.databases import SqliteTemplate
 from tests.integration.api.callers import Callers, register
 from tests.integration.api.harness import add_feed, add_task, build
@@ -54,10 +56,11 @@ def known(callers: Callers) -> dict[str, str]:
     """Ids that exist, by the name that paths have for them."""
     client = callers.api.client()
     client.environ_base["HTTP_AUTHORIZATION"] = callers.header("admin")["Authorization"]
+    viewer = read(callers.api.engine, lambda session: users.named_user(session, "a-viewer"))
     return {
         "feed_id": add_feed(client),
         "task_id": add_task(client),
-        "user_id": "me",
+        "user_id": viewer.id,
         "node_id": callers.node_id,
     }
 
