@@ -41,7 +41,7 @@ def try_credentials(http: HttpClient, api_url: str, api_key: str, api_secret: st
         seconds = deadline - time.monotonic()
         if seconds <= 0:
             break
-        attempt = _attempt(http, f"{api_url}{path}", headers, b"{}", seconds)
+        attempt = _attempt(http, f"{api_url.rstrip('/')}{path}", headers, b"{}", seconds)
         if attempt.verdict.code != "node_route_missing":
             break
     return attempt
@@ -54,7 +54,12 @@ def ping(http: HttpClient, base_url: str, secret_hashes: Sequence[str]) -> Attem
     if not secret_hashes:
         return Attempt(base_url, Verdict("no_node_credentials"))
     headers, body = signed({"type": "ping"}, secret_hashes)
-    return _attempt(http, f"{base_url}{NOTIFY_PATH}", headers, body, TEST_SECONDS, is_signed=True)
+    return _attempt(http, notify_url(base_url), headers, body, TEST_SECONDS, is_signed=True)
+
+
+def notify_url(base_url: str) -> str:
+    """Where a child that gave this address is told something."""
+    return base_url.rstrip("/") + NOTIFY_PATH
 
 
 def signed(content: Mapping[str, Any], secret_hashes: Sequence[str]) -> tuple[dict[str, str], bytes]:

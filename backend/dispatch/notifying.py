@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from backend.dispatch.node_calls import NOTIFY_PATH, signed
+from backend.dispatch.node_calls import notify_url, signed
 from backend.domain.errors import WorkError
 from backend.domain.ports import HttpClient, HttpRequest
 from backend.store import credentials
@@ -101,7 +101,7 @@ class Notifying:
         headers, body = signed(content, hashes)
         request = HttpRequest(
             "POST",
-            found[0].callback_url + NOTIFY_PATH,
+            notify_url(found[0].callback_url),
             headers,
             body,
             seconds=SECONDS,
