@@ -38,7 +38,8 @@ from backend.workers.ledger import SqlLedger
 
 T = TypeVar("T")
 
-CIPHER = Cipher("a key for tests only")
+KEY = "a key for tests only"
+CIPHER = Cipher(KEY)
 WEB_HOOK = "https://hooks.example.com/x"
 ROBOT = "https://oapi.dingtalk.com/robot/send?access_token=abcdef"
 LIMITS = Limits(work_seconds=120.0)

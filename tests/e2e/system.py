@@ -46,7 +46,7 @@ class System(Up):
     """`cascade up`, ready; at the end it is stopped by SIGTERM, which must go well, in time, and leave nobody."""
 
     def __init__(self, data_dir: Path, *words: str, **settings: str) -> None:
-        super().__init__(data_dir, *words, **SETTINGS, **settings)
+        super().__init__(data_dir, *words, **SETTINGS | settings)
 
     def __enter__(self) -> Self:
         super().__enter__()
