@@ -24,8 +24,9 @@ from backend.api.schemas.feeds import (
     RefusedAnswer,
 )
 from backend.domain.errors import InvalidInput
-from backend.domain.feeds import FeedDraft, clean_name, draft_feed
+from backend.domain.feeds import WECHAT, FeedDraft, clean_name, draft_feed
 from backend.domain.opml import OpmlEntry, RefusedEntry, parse_opml, render_opml
+from backend.domain.wechat_feeds import draft_account
 from backend.store import articles
 from backend.store import feeds as store
 from backend.store.feeds import FeedView
@@ -44,10 +45,27 @@ DELETE_CHUNK = 500
 @feeds.post("")
 @declare(Access.OPERATOR, errors=(409,), creates=True)
 def add_feed(body: FeedRequest) -> FeedAnswer:
-    """Add a feed."""
-    draft = draft_feed(body.url, kind=body.kind, name=body.name, known_kinds=parts().feed_kinds)
+    """Add a feed. An account of kind `wechat` that is there already is answered as it stands."""
+    draft = _draft(body)
     view = transact(parts().engine, lambda session: store.create_feed(session, draft))
     return FeedAnswer.model_validate(view)
+
+
+def _draft(body: FeedRequest) -> FeedDraft:
+    if body.kind == WECHAT:
+        return draft_account(
+            faker_id=body.faker_id, feed_id=body.id, name=body.name, cover=body.cover, intro=body.intro
+        )
+    needless = {
+        field: InvalidInput("field_for_accounts")
+        for field in ("id", "faker_id", "cover", "intro")
+        if getattr(body, field)
+    }
+    if needless:
+        raise InvalidInput(fields=needless)
+    if body.url is None:
+        raise InvalidInput(fields={"url": InvalidInput("field_missing")})
+    return draft_feed(body.url, kind=body.kind, name=body.name, known_kinds=parts().feed_kinds)
 
 
 @feeds.get("")
@@ -82,7 +100,8 @@ def change_feed(path: FeedPath, body: FeedChangeRequest) -> FeedAnswer:
     wanted = draft_feed(
         standing.url if body.url is None else body.url,
         kind=standing.kind if body.kind is None else body.kind,
-        known_kinds=parts().feed_kinds,
+        # What it is already it may stay, whoever collects it.
+        known_kinds=parts().feed_kinds | {standing.kind},
     )
     view = transact(
         parts().engine,
@@ -127,7 +146,9 @@ def import_feeds() -> ImportAnswer:
 @declare(Access.VIEWER, media=("text/x-opml",))
 def export_feeds() -> Response:
     """Every feed as an OPML file."""
-    content = render_opml("Cascade", (OpmlEntry(feed.name, feed.url) for feed in _walk()))
+    # No reader can fetch an official account.
+    found = (OpmlEntry(feed.name, feed.url) for feed in _walk() if feed.kind != WECHAT)
+    content = render_opml("Cascade", found)
     answer = Response(content, mimetype="text/x-opml")
     answer.headers["Content-Disposition"] = "attachment; filename=cascade-feeds.opml"
     return answer

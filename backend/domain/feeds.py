@@ -24,6 +24,9 @@ class FeedDraft:
     kind: str
     name: str
     url: str
+    faker_id: str = ""
+    cover: str = ""
+    intro: str = ""
 
     @property
     def url_hash(self) -> str:

@@ -27,6 +27,7 @@ class FeedView:
     kind: str
     name: str
     url: str
+    faker_id: str
     cover: str
     intro: str
     is_active: bool
@@ -220,6 +221,9 @@ def _row(draft: FeedDraft) -> dict[str, str]:
         "name": draft.name,
         "url": draft.url,
         "url_hash": draft.url_hash,
+        "faker_id": draft.faker_id,
+        "cover": draft.cover,
+        "intro": draft.intro,
     }
 
 
@@ -229,6 +233,7 @@ def _view(row: Feed) -> FeedView:
         kind=row.kind,
         name=row.name,
         url=row.url,
+        faker_id=row.faker_id,
         cover=row.cover,
         intro=row.intro,
         is_active=row.is_active,

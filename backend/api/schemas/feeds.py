@@ -10,11 +10,18 @@ from backend.api.schemas.common import Answer, Id, OptionalId, PageQuery, Reques
 
 
 class FeedRequest(Request):
-    """A feed to add; without a name it is called by its host."""
+    """A feed to add; without a name it is called by its host.
 
-    url: str = Field(min_length=1, max_length=4096)
+    Of kind `wechat`, an official account that WeRSS children collect: a name and one of its ids instead of a URL.
+    """
+
+    url: str | None = Field(None, min_length=1, max_length=4096, examples=["https://example.com/feed.xml"])
     kind: str = Field("rss", max_length=32)
     name: str = Field("", max_length=255)
+    id: str = Field("", max_length=64, description="of an account: MP_WXS_ and its number")
+    faker_id: str = Field("", max_length=255, description="of an account: WeChat's fakeid")
+    cover: str = Field("", max_length=2048)
+    intro: str = Field("", max_length=4096)
 
 
 class FeedChangeRequest(Request):
@@ -49,6 +56,7 @@ class FeedAnswer(Answer):
     kind: str
     name: str
     url: str
+    faker_id: str
     cover: str
     intro: str
     is_active: bool

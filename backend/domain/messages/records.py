@@ -15,6 +15,18 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "There is no kind of feed {kind!r}; the kinds that exist: {existing}",
         "没有名为 {kind!r} 的订阅类型；现有类型：{existing}",
     ),
+    "bad_faker_id": (
+        "must be the account's fakeid, as WeChat's backend and WeRSS show it",
+        "必须是公众号的 fakeid（微信后台和 WeRSS 中显示的值）",
+    ),
+    "bad_account_id": (
+        "must be MP_WXS_ and the account's number, as in WeRSS; with its faker_id it may be left out",
+        "必须是 MP_WXS_ 加公众号编号（与 WeRSS 一致）；给出 faker_id 时可以省略",
+    ),
+    "field_for_accounts": (
+        "belongs to feeds of kind wechat; leave it out",
+        "仅用于 wechat 类订阅源，请去掉",
+    ),
     "feed_exists": (
         "This feed has been added already: {name} ({existing_id}).",
         "该订阅源已存在：{name}（{existing_id}）。",

@@ -8,9 +8,11 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
+from backend.dispatch.pump import pump
 from backend.domain.orders import ArticleDraft
 from backend.store.session import read
 from backend.store.tables import Article, MessageTaskFeed
+from tests import building
 from tests.integration.api.harness import Api, add_feed, add_task, data, field_errors
 
 FEEDS = "/api/v1/feeds"
@@ -141,3 +143,34 @@ def test_of_many_who_add_the_same_feed_at_once_one_wins_and_all_learn_its_id(api
         answers = set(threads.map(add, range(40)))
     assert len(answers) == 5
     assert data(api.client(token).get(FEEDS))["total"] == 5
+
+
+def test_an_official_account_is_added_by_its_fakeid_and_waits_for_a_werss_child(
+    api: Api, admin: FlaskClient
+) -> None:
+    asked = {"kind": "wechat", "faker_id": "MzA4NDE4NDU1Nw==", "name": "公众号1", "intro": "简介"}
+    added = data(admin.post("/api/v1/feeds", json=asked))
+    assert (added["id"], added["kind"], added["name"]) == ("MP_WXS_3084184557", "wechat", "公众号1")
+    again = admin.post("/api/v1/feeds", json={"kind": "wechat", "id": added["id"], "name": "other"})
+    assert data(again) == added
+    changed = data(admin.put(f"/api/v1/feeds/{added['id']}", json={"name": "新名"}))
+    assert (changed["name"], changed["faker_id"], changed["url"]) == ("新名", asked["faker_id"], added["url"])
+    add_task(admin, [added["id"]])
+    report = data(admin.post("/api/v1/cascade/dispatch-task"))
+    assert (report["allocations_created"], report["items_waiting"]) == (0, 1)
+    assert "MP_WXS" not in admin.get("/api/v1/feeds/export").text
+    building.make_third_party(api.engine)
+    assert pump(api.engine, None, building.LIMITS) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"kind": "wechat", "name": "n"}, {"faker_id"}),
+        ({"kind": "wechat", "faker_id": "MQ=="}, {"name"}),
+        ({"url": "https://a.example/f", "faker_id": "MQ=="}, {"faker_id"}),
+        ({}, {"url"}),
+    ],
+)
+def test_a_feed_needs_what_its_kind_needs(admin: FlaskClient, body: dict[str, str], fields: set[str]) -> None:
+    assert field_errors(admin.post("/api/v1/feeds", json=body)).keys() == fields
