@@ -24,13 +24,13 @@ class SchedulerView:
 
 def scheduler_state(session: Session) -> SchedulerView:
     """The scheduler as every beat sees it."""
-    row = session.scalars(select(Scheduler)).one()
+    row = session.scalars(select(Scheduler).where(Scheduler.id == 1)).one()
     return SchedulerView(row.running, row.changed_at, row.changed_by, row.reloaded_at)
 
 
 def is_running(session: Session) -> bool:
     """Whether schedules fire."""
-    return bool(session.scalar(select(Scheduler.running)))
+    return bool(session.scalar(select(Scheduler.running).where(Scheduler.id == 1)))
 
 
 def set_running(session: Session, actor: str, *, running: bool) -> SchedulerView:

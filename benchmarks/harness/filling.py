@@ -21,6 +21,7 @@ SMALL = {
     "users": 0,
     "nodes": NODES,
     "message_tasks": TASKS,
+    "scheduler": 0,
     "node_credentials": NODES,
 }
 """Tables that stay small however long a system runs, or that the system fills itself."""
@@ -64,11 +65,23 @@ ROWS: dict[str, dict[str, str]] = {
         "name": "CONCAT('Task ', seq)",
         "enabled": "1",
         "receiver": f"CONCAT('receiver-', seq % {RECEIVERS})",
+        "cron_exp": "'0 * * * *'",
+        "time_zone": "'UTC'",
+        "overlap": "'allow'",
+        # Some are due; some have no time yet, as after an update from before schedules.
+        "next_fire_at": f"CASE WHEN seq % 20 = 0 THEN {PAST} WHEN seq % 20 = 1 THEN NULL ELSE {FUTURE} END",
+    },
+    "ticks": {
+        "task_id": identifier(f"1 + seq % {TASKS}"),
+        "planned_at": "UTC_TIMESTAMP(6) - INTERVAL seq MINUTE",
+        "last_planned_at": "UTC_TIMESTAMP(6) - INTERVAL seq MINUTE",
+        "state": "'fired'",
+        "decided_at": "UTC_TIMESTAMP(6) - INTERVAL seq MINUTE",
     },
     "message_task_feeds": {"task_id": identifier(f"1 + seq % {TASKS}"), "feed_id": identifier("seq")},
     "runs": {
         "task_id": identifier(f"1 + seq % {TASKS}"),
-        "state": _by_hundredth({98: "'completed'", 100: "'running'"}),
+        "state": _by_hundredth({97: "'completed'", 98: "'queued'", 100: "'running'"}),
     },
     "work_items": {
         "run_id": identifier("1 + seq DIV 1000"),

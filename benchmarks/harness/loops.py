@@ -16,7 +16,7 @@ from backend.dispatch.pump import pump
 from backend.domain.identifiers import new_id
 from backend.domain.orders import FetchResult, Freeze, FrozenMessage, Outcome, Receipt, WorkOrder
 from backend.domain.ports import Lease
-from backend.store import nodes
+from backend.store import nodes, ticks
 from backend.store.columns import now
 from backend.store.session import read, transact
 from backend.store.tables import Allocation, MessageTask, Pulse
@@ -55,6 +55,7 @@ class Loops:
             "deliver worker": self.deliver,
             "presence": self.presence,
             "dispatch": self.dispatch,
+            "ticks": self.ticks,
             "readiness": self.readiness,
         }
 
@@ -129,6 +130,13 @@ class Loops:
         """A dispatch of one message task by hand."""
         task_id = read(self.engine, lambda session: session.scalar(select(MessageTask.id).limit(1)))
         dispatch_tasks(self.engine, self.redis, limits=LIMITS, task_id=task_id, actor="bench")
+
+    def ticks(self) -> None:
+        """What people look at, task by task."""
+        task_id = read(self.engine, lambda session: session.scalar(select(MessageTask.id).limit(1)))
+        if task_id is None:
+            raise BrokenResult("there is no message task")
+        read(self.engine, lambda session: ticks.list_ticks(session, task_id))
 
     def readiness(self) -> None:
         """What a load balancer asks for."""
