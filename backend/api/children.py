@@ -43,7 +43,7 @@ def heartbeat_by_get() -> HeartbeatAnswer:
 
 def _hear(said: HeartbeatRequest) -> HeartbeatAnswer:
     key, secret = g.node_pair
-    values: dict[str, str | int] = {
+    values: dict[str, str | int | list[str]] = {
         name: value
         for name, value in (
             ("instance", said.instance),
@@ -56,6 +56,8 @@ def _hear(said: HeartbeatRequest) -> HeartbeatAnswer:
         values["workers_alive"] = said.workers
     if said.capacity is not None:
         values["reported_capacity"] = said.capacity
+    if said.sources is not None:
+        values["sources"] = said.sources
     heard = parts().children.heartbeats.hear(
         SentBeat(key, secret, tuple(values.items()), tuple(said.running))
     )

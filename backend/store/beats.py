@@ -25,7 +25,7 @@ class SentBeat:
 
     api_key: str
     api_secret: str
-    values: tuple[tuple[str, str | int], ...] = ()
+    values: tuple[tuple[str, str | int | list[str]], ...] = ()
     running: tuple[str, ...] = ()
 
 
@@ -57,7 +57,7 @@ def hear(
 
 
 def _write(session: Session, heard: Sequence[tuple[SentBeat, NodeIdentity]]) -> None:
-    said: dict[str, dict[str, str | int]] = {}
+    said: dict[str, dict[str, str | int | list[str]]] = {}
     for one, node in heard:
         said.setdefault(node.id, {}).update(one.values)
     times = Counter(node.id for _, node in heard)
@@ -69,7 +69,7 @@ def _write(session: Session, heard: Sequence[tuple[SentBeat, NodeIdentity]]) -> 
         _update(session, Node.id == node_id, times[node_id], said[node_id])
 
 
-def _update(session: Session, which: Any, times: int, values: Mapping[str, str | int]) -> None:
+def _update(session: Session, which: Any, times: int, values: Mapping[str, str | int | list[str]]) -> None:
     statement: Any = update(Node.__table__).where(which)  # type: ignore[arg-type]
     session.execute(
         statement.values(presence_at=now(), beat_count=Node.__table__.c.beat_count + times, **values)

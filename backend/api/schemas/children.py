@@ -16,6 +16,7 @@ MAX_RESULTS = 10_000
 MAX_PACKAGES = 100
 MAX_ADDRESS = 512
 MAX_RUNNING = 1_000
+MAX_SOURCES = 50
 
 
 def _zero(value: object) -> object:
@@ -37,6 +38,10 @@ def _ids(value: object) -> list[str]:
     return [one for one in ids if one]
 
 
+def _kinds(value: object) -> list[str] | None:
+    return sorted({one[:32] for one in _ids(value)})[:MAX_SOURCES] if isinstance(value, list) else None
+
+
 Attempt = Annotated[int | None, Field(ge=1, le=1_000_000)]
 Record = dict[str, Any]
 
@@ -56,6 +61,9 @@ class HeartbeatRequest(ChildRequest):
         int | None, BeforeValidator(lambda value: None if value is None else count(value))
     ] = None
     running: Annotated[list[str], BeforeValidator(_ids)] = Field(default_factory=list)
+    sources: Annotated[list[str] | None, BeforeValidator(_kinds)] = Field(
+        default=None, description="The kinds of feeds that it can collect."
+    )
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **_options: Any) -> HeartbeatRequest:

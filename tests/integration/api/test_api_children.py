@@ -453,10 +453,12 @@ def test_a_beat_says_what_the_node_is(api: Api) -> None:
         "workers": 3,
         "capacity": 7,
         "instance": "i1",
+        "sources": ["wechat", "rss", "rss", 5.5, ""],
     }
     data(child.client.post("/api/v1/cascade/heartbeat", data=json.dumps(said)))
-    data(child.post("/heartbeat"))
+    data(child.post("/heartbeat", {"sources": "rss"}))
     node = row_of(api.engine, Node, child.node_id)
+    assert node.sources[-2:] == ["rss", "wechat"]
     assert (node.callback_url, node.version, node.workers_alive) == ("http://child:8001", "1.4.9", 3)
     assert (node.instance, node.reported_capacity, node.beat_count) == ("i1", 7, 2)
 
