@@ -6,11 +6,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from flask import Flask
 
 import config
 from backend.api.access import Access, declaration_of
 from backend.api.app import create_app
+from backend.api.contract import Contract
 from backend.api.routes import Routes
 
 # Everybody may: log in, ask whether we live, look at the start page and the contract. Adding here is a decision.
@@ -28,7 +28,7 @@ DECIDED_OPEN = {
 }
 
 
-def make_app() -> Flask:
+def make_app() -> Contract:
     settings = config.load({"CASCADE_SECRET_KEY": "a key for tests only"}, data_dir=Path("/nonexistent"))
     # Nothing listens there: a route that gets as far as the database answers 503 and fails its test.
     return create_app(

@@ -21,7 +21,7 @@ from tests.integration.api.callers import Callers, register
 from tests.integration.api.harness import add_feed, add_task, build
 from tests.unit.test_routes_have_auth import make_app
 
-EXAMPLES, SOAK_EXAMPLES = 4, 200
+EXAMPLES, SOAK_EXAMPLES = 4, 100
 SCHEMA = schemathesis.openapi.from_wsgi("/openapi.json", make_app())
 OPERATIONS = {
     operation.label: operation
