@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session, aliased
 
 from backend.domain.errors import NotFound
 from backend.domain.overlap import Overlap, Verdict, decide
 from backend.store import transitions
-from backend.store.runs import StartedRun, count_feeds, start_run
+from backend.store.runs import SCHEDULE, StartedRun, count_feeds, start_run
 from backend.store.tables import MessageTask, Run
 from backend.store.transitions import Change
 from backend.store.withdrawing import OPEN_RUN
@@ -48,6 +48,8 @@ def request_run(session: Session, task_id: str, *, trigger: str, actor: str, run
     if verdict in {Verdict.JOIN, Verdict.SKIP}:
         waiting = next((one for one, state in open_runs.items() if state == "queued"), "")
         ahead = next((one for one, state in open_runs.items() if state != "queued"), waiting)
+        if verdict is Verdict.JOIN and trigger != SCHEDULE:
+            _take_over(session, waiting, trigger, actor)
         stands = StartedRun(waiting, task_id, task.name, count_feeds(session, task))
         return RequestedRun(verdict, stands, ahead)
     queued = verdict is Verdict.WAIT
@@ -55,6 +57,16 @@ def request_run(session: Session, task_id: str, *, trigger: str, actor: str, run
         session, task_id, trigger=trigger, actor=actor, run_id=run_id, behind=ahead if queued else ""
     )
     return RequestedRun(verdict, run, ahead if queued else "")
+
+
+def _take_over(session: Session, run_id: str, trigger: str, actor: str) -> None:
+    """A run that waits for its schedule is now what a person asked for: it also collects feeds that back off."""
+    session.execute(
+        update(Run)
+        .where(Run.id == run_id, Run.state == "queued", Run.trigger == SCHEDULE)
+        .values(trigger=trigger, actor=actor[:100]),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def _open_runs(session: Session, task_id: str) -> dict[str, str]:

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from backend.domain.errors import NotFound
 from backend.domain.identifiers import new_id
 from backend.domain.overlap import Verdict
-from backend.domain.schedules import Due, Schedule, due_ticks
+from backend.domain.schedules import MOST_COUNTED, Due, Schedule, due_ticks
 from backend.store import transitions
 from backend.store.columns import now
+from backend.store.runs import SCHEDULE
 from backend.store.scheduler import is_running
 from backend.store.starting import RequestedRun, request_run
 from backend.store.tables import MessageTask, Tick
@@ -104,7 +105,7 @@ def decide(session: Session, plan: Plan) -> str:
         _write(session, plan, "skipped", "the task is paused", None)
         made = ""
     else:
-        asked = request_run(session, task.id, trigger="schedule", actor=SCHEDULER, run_id=plan.run_id)
+        asked = request_run(session, task.id, trigger=SCHEDULE, actor=SCHEDULER, run_id=plan.run_id)
         made = _write_requested(session, plan, asked)
     task.next_fire_at = plan.due.next_at
     return made
@@ -117,8 +118,7 @@ def _still_due(task: MessageTask, seen: DueTask) -> bool:
 def _write_requested(session: Session, plan: Plan, asked: RequestedRun) -> str:
     match asked.verdict:
         case Verdict.START:
-            reason = "" if plan.due.count == 1 else f"{plan.due.count} ticks were missed; fired once for all"
-            _write(session, plan, "fired", reason, asked.run.run_id)
+            _write(session, plan, "fired", _missed(plan.due.count), asked.run.run_id)
             return asked.run.run_id
         case Verdict.WAIT:
             _write(session, plan, "fired", f"its run waits for run {asked.behind} to end", asked.run.run_id)
@@ -128,6 +128,13 @@ def _write_requested(session: Session, plan: Plan, asked: RequestedRun) -> str:
         case Verdict.SKIP:
             _write(session, plan, "skipped", f"run {asked.behind} has not ended", asked.behind)
     return ""
+
+
+def _missed(count: int) -> str:
+    if count == 1:
+        return ""
+    many = f"{count} or more" if count == MOST_COUNTED else f"{count}"
+    return f"{many} ticks were missed; fired once for all"
 
 
 def _write(session: Session, plan: Plan, state: str, reason: str, run_id: str | None) -> None:

@@ -17,7 +17,7 @@ from backend.dispatch.broker import connect
 from backend.store import recovery
 from backend.store.columns import now
 from backend.store.session import create_engine_for, read
-from backend.store.tables import Allocation, Node, Pulse, WorkItem
+from backend.store.tables import Allocation, MessageTask, Node, Pulse, Tick, WorkItem
 from backend.store.tables import Beat as BeatRow
 from tests import building
 from tests.building import LIMITS, row_of, rows_of
@@ -71,6 +71,30 @@ def test_a_tick_brings_everything_forward_that_waits(engine: Engine, client: Red
     assert row_of(engine, Allocation, lost.allocation_id).state == "failed"
     assert building.counted(engine, WorkItem) == {"assigned": 4}
     assert queues.length(client, "node:n") == 3
+
+
+def test_a_tick_fires_a_schedule_that_is_due_and_places_its_items_at_once(
+    engine: Engine, client: Redis
+) -> None:
+    building.make_node(engine)
+    building.make_task(engine, building.make_feeds(engine, 2), cron_exp="0 0 1 1 *")
+    building.change(engine, MessageTask, next_fire_at=now(-1))
+    for _ in range(2):
+        beat_of(engine, client).tick()
+    assert building.counted(engine, WorkItem) == {"assigned": 2}
+    assert queues.length(client, "node:n") == 2
+    assert row_of(engine, Tick).state == "fired"
+
+
+def test_a_run_that_waits_for_another_starts_when_a_beat_sees_its_end(engine: Engine, client: Redis) -> None:
+    building.make_node(engine)
+    task_id = building.make_task(engine, building.make_feeds(engine, 1))
+    for _ in range(2):
+        building.dispatch(engine, task_id)
+    building.change(engine, WorkItem, state="done")
+    for _ in range(2):
+        beat_of(engine, client).tick()
+    assert building.counted(engine, WorkItem) == {"done": 1, "assigned": 1}
 
 
 def test_a_beat_whose_database_is_away_goes_on_when_it_is_back(

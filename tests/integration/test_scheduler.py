@@ -288,6 +288,7 @@ def test_with_queue_at_most_one_run_waits_and_starts_once_when_the_other_has_end
     # By hand: the run that waits stands for this request too.
     (asked,) = building.dispatch(engine, task_id).tasks
     assert (asked.run_id, asked.waits_for) == (second.id, first.id)
+    assert (second.trigger, row_of(engine, Run, second.id).trigger) == ("schedule", "manual")
     close_runs(engine)
     assert states(engine) == ["running", "queued"]
     building.change(engine, WorkItem, state="done")
