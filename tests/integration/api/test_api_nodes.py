@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from backend.dispatch.pump import pump
+from backend.domain.identifiers import new_id
 from backend.domain.orders import FetchResult
 from backend.store.columns import now
 from backend.store.tables import Allocation, History, Node, NodeCredential, WorkItem
@@ -306,3 +307,22 @@ def test_only_admins_change_nodes(api: Api, admin: FlaskClient, role: str) -> No
         client.post(f"{NODES}/{node_id}/credentials"),
     ]
     assert [answer.status_code for answer in refused] == [403] * 4
+
+
+@pytest.mark.parametrize("backend", ["mariadb"])
+def test_work_that_begins_while_its_node_is_deleted_is_either_kept_or_planned_again(
+    api: Api, admin: FlaskClient
+) -> None:
+    world = building.make_world(api.engine, 6)
+    building.change(api.engine, Node, workers_alive=0)
+    path, ledger = f"{NODES}/{world.node_id}", world.ledger
+    outcomes: list[Any] = building.together(
+        lambda: admin.delete(path).status_code,
+        *[lambda one=one: ledger.begin(one, 1, new_id()) for one in building.allocation_ids(api.engine)],
+    )
+    deleted, held = outcomes[0], [one for one in outcomes[1:] if one is not None]
+    assert deleted == (409 if held else 200)
+    assert building.counted(api.engine, Allocation).get("executing", 0) == len(held)
+    data(admin.delete(f"{path}?force=true"), 200 if held else 404)
+    assert building.counted(api.engine, WorkItem) == {"waiting": 6}
+    assert set(building.counted(api.engine, Allocation)) <= {"failed", "cancelled"}
