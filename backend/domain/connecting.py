@@ -14,6 +14,8 @@ from backend.domain.ports import HttpResponse
 CONNECTED = "connected"
 REFUSED_WORDS = "Connection refused"
 MAX_SHOWN = 16 * 1024
+SUCCESS_CODES = (0, 200)
+NO_ENVELOPE = -1
 # What the port's errors mean here; each has a sentence of its own, and a hint.
 HINTS = {
     "connection_refused": "hint_connection_refused",
@@ -71,10 +73,20 @@ def judge_error(error: WorkError) -> Verdict:
 def judge_answer(response: HttpResponse, host: str, *, signed: bool) -> Verdict:
     """What the answer to a heartbeat, or to a `signed` ping, means."""
     content = _content(response.body)
-    params = {"host": host, "status": response.status, "detail": _words(content)}
-    if 200 <= response.status < 300 and content is not None:
+    status = _true_status(response.status, content)
+    if status in SUCCESS_CODES and content is not None:
         return Verdict(CONNECTED, {}, response.status, content)
-    return Verdict(_trouble(response.status, signed=signed), params, response.status)
+    params = {"host": host, "status": response.status, "detail": _words(content)}
+    return Verdict(_trouble(status, signed=signed), params, response.status)
+
+
+def _true_status(status: int, content: dict[str, Any] | None) -> int:
+    """What the answer means: WeRSS refuses with HTTP 200 or 201 too, and says so in the envelope's `code` (40101: 401)."""
+    if not 200 <= status < 300:
+        return status
+    code = (content or {}).get("code")
+    # Without an envelope it is no node, whatever its status.
+    return int(str(abs(code))[:3]) if isinstance(code, int) else NO_ENVELOPE
 
 
 def _trouble(status: int, *, signed: bool) -> str:

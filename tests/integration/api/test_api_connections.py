@@ -117,6 +117,11 @@ def test_a_werss_server_is_found_under_its_own_prefix(
         (answering(500, {"message": "oops"}), "node_failing", "fault of its own (HTTP 500). oops"),
         (answering(200), "node_answers_oddly", "not as a node does"),
         (answering(200, ["a list"]), "node_answers_oddly", "HTTP 200"),
+        (answering(200, {"ok": True}), "node_answers_oddly", "HTTP 200"),
+        # WeRSS refuses like this.
+        (answering(200, {"code": 401, "message": "认证失败"}), "node_unauthorized", "认证失败"),
+        (answering(201, {"code": 40101, "message": "locked"}), "node_unauthorized", "locked"),
+        (answering(200, {"code": 500, "message": "oops"}), "node_failing", "oops"),
         (answering(422, {"message": "what?"}), "node_answers_oddly", "what?"),
         (lambda exchange: exchange.raw(b"SSH-2.0-OpenSSH\r\n"), "broken_answer", "not valid HTTP"),
     ],
