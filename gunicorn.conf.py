@@ -34,6 +34,11 @@ def pre_fork(server: Any, _worker: object) -> None:
         parts.redis.close()
 
 
+def post_worker_init(worker: Any) -> None:
+    """Long polls end with their process: gunicorn waits for its threads, and they would wait for work."""
+    worker.app.wsgi().extensions[NAME].children.waits.stopping = lambda: not worker.alive
+
+
 host = f"[{settings.host}]" if ":" in settings.host else settings.host
 bind = f"{host}:{settings.port}"
 workers = settings.gunicorn_workers

@@ -45,6 +45,7 @@ class WorkWaits:
         self._events: dict[str, list[threading.Event]] = {}
         self._count = 0
         self._listener: threading.Thread | None = None
+        self.listening = False
         self.stopping: Callable[[], bool] = lambda: False
 
     @property
@@ -136,11 +137,15 @@ class WorkWaits:
 
     def _hear(self, redis: Redis) -> None:
         """Pass on what is announced as long as somebody waits. Raises `RedisError`."""
-        with queues.announcements(redis) as heard:
-            # What was announced before this subscription reached nobody here.
-            self._wake_all()
-            while self._count > 0:
-                self._wake(queues.next_announcement(heard, POLL_SECONDS))
+        self.listening = True
+        try:
+            with queues.announcements(redis) as heard:
+                # What was announced before this subscription reached nobody here.
+                self._wake_all()
+                while self._count > 0:
+                    self._wake(queues.next_announcement(heard, POLL_SECONDS))
+        finally:
+            self.listening = False
 
 
 def hang_up_of(environ: Mapping[str, Any]) -> Callable[[], bool]:
