@@ -67,6 +67,7 @@ class Beat:
     limits: Limits
     lease_seconds: float
     delivery_attempts: int
+    sync_log_days: float = 7.0
     notifying: Notifying | None = None
     instance: str = field(default_factory=new_id)
     finder: repairs.LostFinder = field(default_factory=repairs.LostFinder)
@@ -104,6 +105,7 @@ class Beat:
         yield lambda: scheduler.start_queued(self.engine)
         if self.forget.due():
             yield lambda: repairs.forget_requests(self.engine)
+            yield lambda: repairs.forget_reports(self.engine, self.sync_log_days)
         if self.lost.due():
             yield self._find_lost
             yield lambda: scheduler.prune(self.engine)
@@ -176,6 +178,7 @@ def build(settings: Settings) -> Beat:
         limits=bootstrap.build_limits(settings),
         lease_seconds=settings.lease_seconds,
         delivery_attempts=settings.delivery_attempts,
+        sync_log_days=settings.sync_log_days,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from backend.dispatch import queues
 from backend.dispatch.dispatching import expand
 from backend.domain.nodes import NodeFacts, availability, is_gone
-from backend.store import nodes, recovery, requests, runs, transitions
+from backend.store import nodes, recovery, requests, runs, sync_logs, transitions
 from backend.store.session import read, transact
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOST_AFTER_SECONDS = 30.0
+FORGET_ROUNDS = 20
 FORGET_BATCH = 500
 
 
@@ -84,6 +85,17 @@ def forget_requests(engine: Engine) -> int:
     forgotten = 0
     while found := transact(engine, lambda session: requests.forget_old(session, FORGET_BATCH)):
         forgotten += found
+    return forgotten
+
+
+def forget_reports(engine: Engine, days: float) -> int:
+    """Forget sync logs and children's results that are so old, a bounded part of them at a time; returns how many."""
+    forgotten = 0
+    for _ in range(FORGET_ROUNDS):
+        found = transact(engine, lambda session: sync_logs.prune(session, days))
+        forgotten += found
+        if not found:
+            break
     return forgotten
 
 

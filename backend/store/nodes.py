@@ -247,13 +247,18 @@ def _facts(row: Node, in_flight: int, current: datetime | None) -> NodeFacts:
         draining=row.draining,
         kinds=tuple(row.kinds),
         in_flight=in_flight,
-        max_capacity=row.max_capacity,
+        max_capacity=_capacity(row),
         workers_alive=row.workers_alive,
         silent_seconds=silent,
         quota={feed: int(weight) for feed, weight in row.feed_quota.items()},
         instance=row.instance,
         sources=None if row.sources is None else tuple(row.sources),
     )
+
+
+def _capacity(row: Node) -> int:
+    """What was set for the node, or less when it says itself that it has no room for so much."""
+    return row.max_capacity if row.reported_capacity is None else min(row.max_capacity, row.reported_capacity)
 
 
 def items_in_flight(session: Session, node_id: str | None = None) -> dict[str, int]:

@@ -27,7 +27,8 @@ class Node(Base):
     """A place where work runs. `presence_at` is the last beat of any kind; `instance` the start that sent it.
 
     `instance` is empty as long as no beat carried one; `sources` holds the kinds of feeds that it said it collects,
-    `None` when it said nothing; `synced_at` is when it last read feeds or tasks.
+    `None` when it said nothing; `synced_at` is when it last read feeds or tasks; `reported_capacity` is what
+    its beats say that it has room for.
     """
 
     __tablename__ = "nodes"

@@ -463,6 +463,26 @@ def test_a_beat_says_what_the_node_is(api: Api) -> None:
     assert (node.instance, node.reported_capacity, node.beat_count) == ("i1", 7, 2)
 
 
+def test_a_child_gets_no_more_than_its_beats_say_it_has_room_for(api: Api) -> None:
+    child = make_werss(api)
+    data(child.post("/heartbeat", {"capacity": 2}))
+    dispatched(api, 5)
+    assert counted(api.engine, WorkItem) == {"assigned": 2, "waiting": 3}
+
+
+def test_what_is_older_than_its_retention_is_forgotten(api: Api) -> None:
+    child = make_werss(api)
+    task_id, (feed,) = dispatched(api)
+    data(child.get("/pending-tasks"))
+    data(child.post("/report-result", {"task_id": task_id, "results": [{"mp_id": feed}]}))
+    assert repairs.forget_reports(api.engine, 1) == 0
+    change(api.engine, SyncLog, completed_at=now(-90_000))
+    change(api.engine, Result, created_at=now(-90_000))
+    make_werss(api, "other").get("/feeds")
+    assert repairs.forget_reports(api.engine, 1) == 3
+    assert [one.operation for one in rows_of(api.engine, SyncLog)] == ["sync_feeds"]
+
+
 def test_beats_at_the_same_moment_all_count_and_wrong_pairs_among_them_are_refused(api: Api) -> None:
     ones = [make_werss(api, f"n{number}") for number in range(4)]
     stranger = api.client(authorization="AK-SK CNnobody:CSnothing")
