@@ -18,6 +18,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from backend.api.access import Access, Declaration, declaration_of
 from backend.api.answers import Bare, Reply
+from backend.api.examples import add_examples
 from backend.api.idempotency import HEADER, REPLAYED, USABLE_KEY
 from backend.api.inputs import FORMS, body_is_required
 from backend.api.schemas.common import Envelope, ErrorEnvelope, FormRequest
@@ -110,10 +111,13 @@ class Schemas(Json):
         self[name] = schema
         return {"$ref": f"{OPENAPI3_REF_PREFIX}/{name}"}
 
-    def inline(self, model: type[BaseModel], mode: JsonSchemaMode) -> Json:
+    def inline(self, model: type[BaseModel], mode: JsonSchemaMode, *, examples: bool = True) -> Json:
         """The model's schema; what it refers to is added."""
         schema = model.model_json_schema(ref_template=OPENAPI3_REF_TEMPLATE, mode=mode)
-        self.update({normalize_name(name): inner for name, inner in schema.pop("$defs", {}).items()})
+        inner = {normalize_name(name): one for name, one in schema.pop("$defs", {}).items()}
+        for one in (schema, *inner.values()) if examples else ():
+            add_examples(one)
+        self.update(inner)
         return schema
 
 
@@ -170,7 +174,8 @@ def _security(access: Access) -> Any:
 
 
 def _parameters(model: type[BaseModel] | None, place: str, schemas: Schemas) -> Iterator[Any]:
-    schema = schemas.inline(model, "validation") if model else {}
+    # A filter that is filled in already only stands in the way of whoever tries a route.
+    schema = schemas.inline(model, "validation", examples=place == "path") if model else {}
     for name, field in schema.get("properties", {}).items():
         parameter = {
             "name": name,
