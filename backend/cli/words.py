@@ -18,6 +18,13 @@ WORDS: dict[str, tuple[str, str]] = {
         "{added} feeds added, {existing} were there already, {refused} can't be used.",
         "新增 {added} 个订阅源，{existing} 个已存在，{refused} 个无法使用。",
     ),
+    "nothing_written": (
+        "Nothing was written. Run it again with --apply to take these.",
+        "没有写入任何数据。确认后加上 --apply 再次运行即可导入。",
+    ),
+    "werss_left": ("Left out:", "未导入："),
+    "werss_remarks": ("Taken, and different here:", "已导入，但有差异："),
+    "werss_progress": ("{count} {what} so far", "已处理 {count} 条 {what}"),
     "starts_with_up": (
         "Nothing runs at the moment; the work starts with the next ./cascade up.",
         "当前没有任何进程在运行；下次运行 ./cascade up 后开始执行。",

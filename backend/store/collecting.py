@@ -40,7 +40,7 @@ def store_articles(session: Session, collected: Sequence[Collected]) -> dict[str
                 update(ARTICLES).where(ARTICLES.c.id == found[0]).values(**_changes(draft), updated_at=now())
             )
     fresh = [
-        {"id": draft.id or new_id(), "feed_id": feed_id, "key_hash": key_hash, **_columns(draft)}
+        {"id": draft.id or new_id(), "feed_id": feed_id, "key_hash": key_hash, **article_columns(draft)}
         # One order for everybody: writers that meet on the unique key wait instead of deadlocking.
         for key_hash, (feed_id, draft) in sorted(drafts.items())
         if key_hash not in known
@@ -71,7 +71,8 @@ def _known(session: Session, hashes: Sequence[str]) -> dict[str, tuple[str, str]
     return found
 
 
-def _columns(draft: ArticleDraft) -> dict[str, Any]:
+def article_columns(draft: ArticleDraft) -> dict[str, Any]:
+    """What the store holds of a draft."""
     return {
         "content_hash": _content_hash(draft),
         "title": draft.title[:1000],
@@ -85,7 +86,7 @@ def _columns(draft: ArticleDraft) -> dict[str, Any]:
 
 
 def _changes(draft: ArticleDraft) -> dict[str, Any]:
-    values = _columns(draft)
+    values = article_columns(draft)
     if draft.id and not draft.content:
         # A child lists an article again without its content, which it sent before.
         del values["content"]
