@@ -18,6 +18,12 @@ COMMANDS = {
     "task": ("backend.cli.tasks:task", "Add, list, pause and resume message tasks."),
     "scheduler": ("backend.cli.scheduling:scheduler", "Start, stop and reload all schedules."),
     "dispatch": ("backend.cli.dispatching:dispatch", "Dispatch message tasks now."),
+    "allocation": (
+        "backend.cli.allocations:allocation",
+        "List, show, cancel and retry what nodes were given.",
+    ),
+    "failures": ("backend.cli.allocations:failures", "Show what failed, grouped."),
+    "why": ("backend.cli.allocations:why", "Say why something waits."),
     "node": ("backend.cli.nodes:node", "Add, list, change, remove and run nodes."),
     "user": ("backend.cli.users:user", "Add, list and change users; set passwords."),
     "key": ("backend.cli.keys:key", "Add, list and revoke access keys for scripts."),

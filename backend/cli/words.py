@@ -53,6 +53,27 @@ WORDS: dict[str, tuple[str, str]] = {
         "{name} 的定时已暂停；仍可手动下发。",
     ),
     "task_resumed": ("The schedule of {name} goes on.", "{name} 的定时已恢复。"),
+    "more_allocations": (
+        "{shown} of {total} shown; narrow the options, or raise --limit.",
+        "已显示 {total} 个中的 {shown} 个；请缩小范围或提高 --limit。",
+    ),
+    "allocation_changed": (
+        "{outcome}: {items} feeds, {deliveries} messages.",
+        "{outcome}：{items} 个订阅源，{deliveries} 条消息。",
+    ),
+    "chosen_to_cancel": (
+        "{count} allocations would be cancelled ({by_status}).",
+        "将取消 {count} 个分配任务（{by_status}）。",
+    ),
+    "chosen_to_retry": (
+        "{count} allocations have something that failed ({by_status}); it would be tried again.",
+        "{count} 个分配任务中有失败的部分（{by_status}），将会重试。",
+    ),
+    "go_on": ("Go on", "继续"),
+    "newest_failures": (
+        "Only the newest {count} failures were looked at.",
+        "只查看了最新的 {count} 条失败记录。",
+    ),
     "no_tasks": ("There is no enabled message task.", "没有启用的消息任务。"),
     "run_summary": (
         "{name}: {done} feeds done, {failed} failed, {cancelled} cancelled; {articles} articles, {fresh} new; {delivered} deliveries arrived, {undelivered} did not.",

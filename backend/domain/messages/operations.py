@@ -27,6 +27,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The run {id} was cancelled, so its work can't be tried again; dispatch the task again.",
         "本次运行 {id} 已被取消，无法重试；请重新下发任务。",
     ),
+    "nothing_chosen": (
+        "Name one allocation, or choose some: --task, --node, --run or --status.",
+        "请指定一个分配任务，或用 --task、--node、--run、--status 选择。",
+    ),
     "selection_gone": (
         "There is no selection {id}, or it is older than an hour; choose again.",
         "没有选择 {id}，或已超过一小时；请重新选择。",
