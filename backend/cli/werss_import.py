@@ -160,12 +160,12 @@ class WerssImport:
         zone = ZoneInfo(self.zone)
         return Kind(
             lambda row: move_feed(row, zone),
-            lambda one: one.id,
-            lambda one: one.url_hash,
+            lambda one: one.draft.id,
+            lambda one: one.draft.url_hash,
             importing.standing_feeds,
             importing.add_feeds,
             # In a dry run too: what belongs to the feed is judged as if it were here.
-            taken=lambda one: self.feed_ids.add(one.id),
+            taken=lambda one: self.feed_ids.add(one.draft.id),
         )
 
     def _articles(self) -> Kind[MovedArticle]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -10,17 +9,15 @@ from datetime import datetime, tzinfo
 from typing import Literal
 
 from backend.domain.children import DELETED_STATUS, moment, read_articles, text, usable_id, was_taken_back
-from backend.domain.feeds import MAX_NAME, MAX_URL, WECHAT, clean_name, url_hash
+from backend.domain.feeds import FeedDraft
 from backend.domain.message_tasks import ALL_FEEDS, CheckedTask, TaskContent, check_task
 from backend.domain.orders import ArticleDraft
+from backend.domain.wechat_feeds import draft_account
 from backend.domain.werss_rows import MAX_ID, Left, Raw, flag, local_moment, number, row_id, usable
 from backend.domain.werss_schedules import from_werss
 from backend.domain.werss_templates import compare_template
 from backend.domain.why import Why
 
-# The account's own page; WeRSS keeps no address of it.
-ACCOUNT_PAGE = "https://mp.weixin.qq.com/mp/profile_ext?action=home&__biz={faker_id}"
-ID_BEGINS = "MP_WXS_"
 MAX_FEED_ID = 64
 MAX_USER_NAME = 100
 ROLE_OF = {"admin": "admin", "editor": "operator", "user": "viewer", "": "viewer"}
@@ -32,24 +29,10 @@ DEFAULT_USER = "admin"
 class MovedFeed:
     """A WeChat account; its id stays."""
 
-    id: str
-    name: str
-    faker_id: str
-    cover: str
-    intro: str
+    draft: FeedDraft
     is_active: bool
     collected_at: datetime | None
     created_at: datetime | None
-
-    @property
-    def url(self) -> str:
-        """The account's page."""
-        return ACCOUNT_PAGE.format(faker_id=self.faker_id)
-
-    @property
-    def url_hash(self) -> str:
-        """What keeps one account from being there twice."""
-        return url_hash(WECHAT, self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,28 +68,23 @@ class MovedUser:
 
 
 def move_feed(raw: Raw, zone: tzinfo) -> MovedFeed:
-    """A row of `feeds`. Raises `Left` for one without a usable id or account."""
+    """A row of `feeds`. Raises `Left` for one that is no account."""
     feed_id = row_id(raw, MAX_FEED_ID)
-    faker_id = text(raw.get("faker_id")).strip() or _account_of(feed_id)
-    if not faker_id or not faker_id.isascii():
-        raise Left(Why("werss_no_account"))
+    draft = usable(
+        lambda: draft_account(
+            feed_id=feed_id,
+            faker_id=text(raw.get("faker_id")).strip(),
+            name=text(raw.get("mp_name")) or feed_id,
+            cover=text(raw.get("mp_cover")),
+            intro=text(raw.get("mp_intro")),
+        )
+    )
     return MovedFeed(
-        id=feed_id,
-        name=clean_name(text(raw.get("mp_name"))) or feed_id[:MAX_NAME],
-        faker_id=faker_id[:255],
-        cover=text(raw.get("mp_cover"))[:MAX_URL],
-        intro=text(raw.get("mp_intro")),
+        draft=draft,
         is_active=text(raw.get("status")) in {"", "1"},
         collected_at=moment(raw.get("sync_time")),
         created_at=local_moment(raw.get("created_at"), zone),
     )
-
-
-def _account_of(feed_id: str) -> str:
-    digits = feed_id.removeprefix(ID_BEGINS)
-    if not feed_id.startswith(ID_BEGINS) or not digits.isdecimal():
-        return ""
-    return base64.b64encode(digits.encode()).decode()
 
 
 def move_article(raw: Raw, zone: tzinfo, feed_ids: Collection[str]) -> MovedArticle:

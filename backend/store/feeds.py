@@ -50,7 +50,7 @@ class ImportCount:
 
 def create_feed(session: Session, draft: FeedDraft) -> FeedView:
     """Add the feed. Raises `Conflict`, naming the feed that is there already."""
-    insert_missing(session, Feed, [_row(draft)])
+    insert_missing(session, Feed, [feed_columns(draft)])
     standing = _by_hash(session, draft.url_hash)
     if standing is None or standing.id != draft.id:
         raise _exists(standing)
@@ -63,7 +63,7 @@ def import_feeds(session: Session, drafts: Sequence[FeedDraft]) -> ImportCount:
     ordered = sorted(unique.values(), key=lambda draft: draft.url_hash)
     added = 0
     for part in chunked(ordered):
-        insert_missing(session, Feed, [_row(draft) for draft in part])
+        insert_missing(session, Feed, [feed_columns(draft) for draft in part])
         ids = [draft.id for draft in part]
         added += session.scalar(select(func.count()).select_from(Feed).where(Feed.id.in_(ids))) or 0
     return ImportCount(added, len(drafts) - added)
@@ -214,7 +214,8 @@ def _exists(standing: Feed | None) -> Conflict:
     return Conflict("feed_exists", name=standing.name, existing_id=standing.id)
 
 
-def _row(draft: FeedDraft) -> dict[str, str]:
+def feed_columns(draft: FeedDraft) -> dict[str, str]:
+    """What the store holds of a draft."""
     return {
         "id": draft.id,
         "kind": draft.kind,

@@ -14,12 +14,12 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict
-from backend.domain.feeds import WECHAT
 from backend.domain.identifiers import digest, new_id
 from backend.domain.werss import MovedArticle, MovedFeed, MovedTask, MovedUser
 from backend.domain.werss_nodes import MovedNode
 from backend.store.cipher import Cipher
 from backend.store.collecting import article_columns
+from backend.store.feeds import feed_columns
 from backend.store.inserting import chunked, insert_missing
 from backend.store.message_tasks import create_task
 from backend.store.nodes import create_node
@@ -42,10 +42,10 @@ def all_feed_ids(session: Session) -> set[str]:
 
 def standing_feeds(session: Session, feeds: Sequence[MovedFeed]) -> Standing:
     """Which feeds are here; in the way is another feed of the same account."""
-    wanted = {one.url_hash: one.id for one in feeds}
+    wanted = {one.draft.url_hash: one.draft.id for one in feeds}
     rows = session.execute(
         select(Feed.id, Feed.name, Feed.url_hash).where(
-            or_(Feed.id.in_([one.id for one in feeds]), Feed.url_hash.in_(wanted))
+            or_(Feed.id.in_(wanted.values()), Feed.url_hash.in_(wanted))
         )
     ).all()
     here = frozenset(row.id for row in rows)
@@ -56,19 +56,12 @@ def add_feeds(session: Session, feeds: Sequence[MovedFeed]) -> None:
     """Add feeds that are not here."""
     rows = [
         {
-            "id": one.id,
-            "kind": WECHAT,
-            "name": one.name,
-            "url": one.url,
-            "url_hash": one.url_hash,
-            "faker_id": one.faker_id,
-            "cover": one.cover,
-            "intro": one.intro,
+            **feed_columns(one.draft),
             "is_active": one.is_active,
             "collected_at": one.collected_at,
         }
         | given("created_at", one.created_at)
-        for one in sorted(feeds, key=lambda one: one.id)
+        for one in sorted(feeds, key=lambda one: one.draft.id)
     ]
     insert_uniform(session, Feed, rows)
 

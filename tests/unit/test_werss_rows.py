@@ -30,16 +30,16 @@ def left(move: Any) -> str:
 
 def test_an_account_keeps_its_id_and_gets_its_page() -> None:
     moved = move_feed(feed(), SHANGHAI)
-    assert (moved.id, moved.name, moved.is_active) == (FEED, "公众号 0", True)
-    assert moved.url.endswith("__biz=MzAwMDAwMDAwMQ==")
+    assert (moved.draft.id, moved.draft.name, moved.is_active) == (FEED, "公众号 0", True)
+    assert moved.draft.url.endswith("__biz=MzAwMDAwMDAwMQ==")
     assert moved.created_at == datetime(2026, 1, 2, tzinfo=UTC)
     assert moved.collected_at == datetime(2026, 1, 1, tzinfo=UTC)
     assert not move_feed(feed(status=0), SHANGHAI).is_active
 
 
 def test_an_account_s_fakeid_follows_from_its_id() -> None:
-    assert move_feed(feed(faker_id=None), SHANGHAI).faker_id == "MzAwMDAwMDAwMQ=="
-    assert left(lambda: move_feed(feed(id="featured", faker_id=""), SHANGHAI)) == "werss_no_account"
+    assert move_feed(feed(faker_id=None), SHANGHAI).draft.faker_id == "MzAwMDAwMDAwMQ=="
+    assert left(lambda: move_feed(feed(id="featured", faker_id=""), SHANGHAI)) == "werss_unusable"
     assert left(lambda: move_feed(feed(id="has space"), SHANGHAI)) == "werss_bad_id"
     assert left(lambda: move_feed(feed(id="x" * 65), SHANGHAI)) == "werss_bad_id"
 

@@ -29,10 +29,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "its id can't be kept: it must have 1 to {limit} letters, digits or _.~@:+=-",
         "其 ID 无法保留：须为 1 到 {limit} 个字母、数字或 _.~@:+=-",
     ),
-    "werss_no_account": (
-        "it names no WeChat account (no faker_id, and its id is not MP_WXS_ with digits)",
-        "没有对应的公众号（缺少 faker_id，且 ID 不是 MP_WXS_ 加数字）",
-    ),
     "werss_taken": (
         "its place is taken by {other}, which stays as it is",
         "其位置已被 {other} 占用，后者保持不变",
