@@ -6,6 +6,7 @@ Nothing connects here; each process's main calls it, after its last fork.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import logging
 import os
 import secrets
@@ -160,3 +161,8 @@ def _checked(group: str, name: str, plugin: Any) -> Any:
     if not callable(getattr(plugin, verb, None)):
         raise TypeError(f"it has no method {verb}()")
     return plugin
+
+
+def guard_requests(egress_allow: tuple[str, ...]) -> None:
+    """Put the guard beneath `requests`, which only delivering processes load: it would keep 5 MB in each of the others."""
+    importlib.import_module("backend.outbound.adapter").install(egress_allow)

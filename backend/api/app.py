@@ -42,7 +42,7 @@ from backend.api.tracing import log_request_ids, trace
 from backend.api.users import users
 from backend.api.waiting import WorkWaits
 from backend.domain.retry import RetryPolicy
-from backend.store.migrate import require_current
+from backend.store.schema import require_current
 from config import Settings
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from backend.cli import options
 from backend.cli.language import say
 from backend.cli.opening import make_directory, reachable_engine
 from backend.cli.output import note, result
-from backend.store.migrate import schema_state
 from backend.store.migrate import upgrade as run_migrations
+from backend.store.schema import schema_state
 
 
 @click.group()

@@ -21,9 +21,9 @@ from backend.dispatch.broker import connect
 from backend.dispatch.health import queue_health
 from backend.dispatch.queues import DEFAULT_QUEUE
 from backend.domain.errors import CascadeError, ConfigurationError
-from backend.store.migrate import check_server, schema_state
 from backend.store.nodes import NodeView, list_nodes
 from backend.store.recovery import live_beats
+from backend.store.schema import check_server, schema_state
 from backend.store.session import read
 from config import Settings
 

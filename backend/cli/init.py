@@ -14,8 +14,9 @@ from backend.cli.opening import address_of, make_directory, reachable_engine
 from backend.cli.output import note, result
 from backend.cli.parts import ADMIN_PASSWORD
 from backend.cli.system import create_first_user
-from backend.store.migrate import schema_state, upgrade
+from backend.store.migrate import upgrade
 from backend.store.nodes import ensure_parent, list_nodes
+from backend.store.schema import schema_state
 from backend.store.session import read, transact
 
 

@@ -19,7 +19,7 @@ from backend.cli.output import note
 from backend.dispatch.broker import connect
 from backend.domain.errors import ConfigurationError
 from backend.store.cipher import Cipher
-from backend.store.migrate import require_current, schema_state, upgrade
+from backend.store.schema import require_current, schema_state
 from backend.store.session import is_transient
 from config import Settings
 
@@ -52,6 +52,9 @@ def opened(data_dir: Path | None) -> Iterator[Place]:
     engine = reachable_engine(settings)
     try:
         if schema_state(engine) == "empty":
+            # Here, because Alembic would keep 11 MB in every node process for one statement of its first start.
+            from backend.store.migrate import upgrade  # noqa: PLC0415
+
             upgrade(engine)
             note(say("database_made", address=address_of(settings.database_url)))
         require_current(engine)

@@ -17,8 +17,8 @@ from backend.cli.parts import Recipe, environment_of
 from backend.cli.supervision import Supervisor
 from backend.dispatch.queues import DEFAULT_QUEUE, WILDCARD, check_queue_name, node_queue
 from backend.domain.errors import ConfigurationError
-from backend.store.migrate import require_current
 from backend.store.nodes import PARENT, ensure_attached, list_nodes
+from backend.store.schema import require_current
 from backend.store.session import read, transact
 from backend.workers import node
 from config import ROOT, Settings

@@ -23,7 +23,7 @@ from backend.dispatch.pump import Limits, pump
 from backend.domain.errors import CascadeError, Unavailable
 from backend.domain.identifiers import new_id
 from backend.store import nodes, recovery, ticks
-from backend.store.migrate import require_current
+from backend.store.schema import require_current
 from backend.store.session import transact
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend.dispatch import queues
 from backend.domain.errors import Unavailable
 from backend.store import nodes, recovery
-from backend.store.migrate import schema_state
 from backend.store.scheduler import scheduler_state
+from backend.store.schema import schema_state
 from backend.store.session import read
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import requests.utils
+import certifi
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -33,7 +33,7 @@ def verified_context() -> ssl.SSLContext:
     """The one TLS context of the process: the system's certificates and certifi's, both checked."""
     context = ssl.create_default_context()
     # A slim image has no system certificates at all.
-    context.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
+    context.load_verify_locations(certifi.where())
     return context
 
 

@@ -6,7 +6,6 @@ import http.client
 import ssl
 from collections.abc import Iterator
 
-import requests
 import urllib3.exceptions
 
 from backend.domain.errors import WorkError
@@ -15,11 +14,10 @@ from backend.outbound.exchange import Exchange
 UNDERNEATH = (
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
-    requests.RequestException,
     OSError,
     ValueError,
 )
-"""Everything that urllib3, requests, http.client and the socket raise while sending; `translate` reads it."""
+"""Everything that urllib3, http.client and the socket raise while sending, and `requests`, whose errors are `OSError`s."""
 
 
 def translate(error: BaseException, host: str, exchange: Exchange) -> WorkError:

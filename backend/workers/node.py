@@ -26,15 +26,14 @@ from backend.dispatch.broker import connect
 from backend.domain.errors import CascadeError, ConfigurationError
 from backend.domain.identifiers import new_id
 from backend.domain.retry import RetryPolicy
-from backend.outbound import adapter
 from backend.outbound.client import GuardedHttpClient
 from backend.store import nodes
 from backend.store.allocations import Taker
 from backend.store.deliveries import DeliveryPolicy
-from backend.store.migrate import require_current
+from backend.store.schema import require_current
 from backend.store.session import transact
 from backend.workers.execution import Executor
-from backend.workers.forking import Child, Supervisor, fork_child
+from backend.workers.forking import Child, Supervisor, fork_child, share_heaps
 from backend.workers.hosts import HostGate
 from backend.workers.kit import Kit, Slots, Stop
 from backend.workers.lane import Lane
@@ -183,11 +182,13 @@ def _worker_main(
 
 def _work(settings: Settings, place: Place, instance: str, name: str, slots: int, plugins: Plugins) -> int:
     """One worker process, after its fork: build everything that connects, then serve."""
+    share_heaps()
     engine = bootstrap.build_engine(settings, pooled=False)
     redis = connect(settings.redis_url, retries=WORKER_REDIS_RETRIES)
     signals = signals_for(settings.redis_url, name)
     ledger = build_ledger(settings, engine, place.node_id, instance)
-    adapter.install(settings.egress_allow)
+    if plugins.notifiers:
+        bootstrap.guard_requests(settings.egress_allow)
     kit = Kit(
         sources=plugins.sources,
         notifiers=plugins.notifiers,

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, inspect, text
 
-from backend.store.migrate import schema_state
+from backend.store.schema import schema_state
 from backend.store.session import create_engine_for
 from tests import loopback
 from tests.databases import MariaDbTemplate

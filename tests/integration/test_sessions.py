@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from backend.domain.errors import ConfigurationError, HeldConnection, Unavailable
 from backend.domain.identifiers import new_id
-from backend.store import allocations, deliveries, migrate, nodes, planning, recovery, runs, session
+from backend.store import allocations, deliveries, migrate, nodes, planning, recovery, runs, schema, session
 from backend.store.columns import now
 from backend.store.session import create_engine_for, long_work, read, short_transaction, transact
 from backend.store.tables import Allocation, Base, Delivery, Lock, Node, Run, WorkItem
@@ -360,22 +360,22 @@ def test_an_old_server_is_refused_by_name(
     dialect = SimpleNamespace(name="mysql", server_version_info=version, is_mariadb=mariadb_server)
     connection = cast("Connection", SimpleNamespace(dialect=dialect))
     if accepted:
-        migrate.check_server(connection)
+        schema.check_server(connection)
         return
     with pytest.raises(ConfigurationError) as refused:
-        migrate.check_server(connection)
+        schema.check_server(connection)
     assert refused.value.code == "old_database"
     assert ".".join(map(str, version)) in str(refused.value)
 
 
 def test_two_upgrades_at_once_make_one_schema(database_url: str) -> None:
     engine = create_engine_for(database_url, pooled=False)
-    assert migrate.schema_state(engine) == "empty"
+    assert schema.schema_state(engine) == "empty"
     with pytest.raises(ConfigurationError):
-        migrate.require_current(engine)
+        schema.require_current(engine)
     building.together(*[lambda: migrate.upgrade(engine)] * 3)
-    assert migrate.schema_state(engine) == "current"
-    migrate.require_current(engine)
+    assert schema.schema_state(engine) == "current"
+    schema.require_current(engine)
     assert [row.name for row in building.rows_of(engine, Lock)] == ["pump"]
 
 
@@ -399,8 +399,8 @@ def test_a_schema_that_is_not_known_is_refused_and_left_alone(engine: Engine, st
     before = read(engine, lambda one: one.execute(text("SELECT version_num FROM alembic_version")).all())
     transact(engine, lambda one: one.execute(text(statement)))
     try:
-        assert migrate.schema_state(engine) == "unknown"
-        for refuse in (migrate.upgrade, migrate.require_current):
+        assert schema.schema_state(engine) == "unknown"
+        for refuse in (migrate.upgrade, schema.require_current):
             with pytest.raises(ConfigurationError) as refused:
                 refuse(engine)
             assert refused.value.code == "unknown_schema"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from backend.bootstrap import build_engine, load_settings
-from backend.store.migrate import schema_state
 from backend.store.passwords import verify_password
+from backend.store.schema import schema_state
 from backend.store.session import read
 from backend.store.users import find_user
 from tests.integration.cli.conftest import Cascade
