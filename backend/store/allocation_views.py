@@ -86,10 +86,13 @@ def conditions(wanted: AllocationFilter) -> list[ColumnElement[bool]]:
         (Allocation.run_id, wanted.run_id),
         (Allocation.node_id, wanted.node_id),
         (Allocation.state, wanted.status),
-        (Allocation.kind, None if wanted.kind == "all" else wanted.kind),
     )
     found: list[ColumnElement[bool]] = [column == value for column, value in equal if value is not None]
-    if wanted.status is not None and wanted.status not in LEASED:
+    if wanted.kind != "all":
+        # Beside another filter out of reach of its index: the server would intersect both, and sort everything.
+        found.append((func.coalesce(Allocation.kind, "") if found else Allocation.kind) == wanted.kind)
+    one_state_of_all = wanted.status is not None and not (wanted.task_id or wanted.run_id or wanted.node_id)
+    if one_state_of_all and wanted.status not in LEASED:
         # Always so, and with it the index (state, lease_until) is in the order of ids: no sorting.
         found.append(Allocation.lease_until.is_(None))
     if wanted.created_after is not None:
