@@ -51,7 +51,7 @@ def hear(
     return [
         HeardBeat(node, stale.get(id(one), ()))
         if isinstance(node, NodeIdentity)
-        else node or Unauthenticated()
+        else node or Unauthenticated("dead_key")
         for one, node in zip(beats, found, strict=True)
     ]
 

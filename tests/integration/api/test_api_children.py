@@ -141,6 +141,7 @@ def test_the_child_that_pushes_does_not_upload_and_the_parent_delivers_nothing(a
     assert row_of(api.engine, Allocation).article_count == 10
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_package_has_the_fields_of_the_seeds_and_nothing_else(api: Api) -> None:
     child = make_werss(api)
     (feed,) = make_accounts(api.engine, 1)
@@ -163,6 +164,7 @@ def test_a_package_has_the_fields_of_the_seeds_and_nothing_else(api: Api) -> Non
     assert package["dispatched_at"].endswith("Z")
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("prefix", ["/api/v1/cascade", "/api/v1/wx/cascade"])
 def test_with_nothing_pending_the_answer_is_null_and_counted_but_not_logged(api: Api, prefix: str) -> None:
     child = make_werss(api)
@@ -175,6 +177,7 @@ def test_with_nothing_pending_the_answer_is_null_and_counted_but_not_logged(api:
     assert rows_of(api.engine, SyncLog) == []
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_with_a_limit_pending_tasks_gives_a_list(api: Api) -> None:
     child = make_werss(api)
     for first in (1, 2, 3):
@@ -220,6 +223,7 @@ def test_a_node_sees_only_its_own_work(api: Api) -> None:
     assert row_of(api.engine, Allocation).state == "claimed"
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_work_that_was_not_claimed_can_not_be_reported(api: Api) -> None:
     child = make_werss(api)
     task_id, (feed,) = dispatched(api)
@@ -304,6 +308,7 @@ def test_a_completion_that_is_sent_again_is_a_success_and_changes_nothing(api: A
     assert row_of(api.engine, Allocation).state == "completed"
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_feeds_that_a_completion_does_not_name_have_failed_an_attempt(api: Api) -> None:
     child = make_werss(api)
     _, accounts = dispatched(api, 2)
@@ -336,6 +341,7 @@ def test_work_that_a_child_calls_completed_is_done_as_a_whole(api: Api) -> None:
     assert data(child.status(one, "completed"))["repeated"] is True
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_another_attempt_is_refused(api: Api) -> None:
     child = make_werss(api)
     dispatched(api)
@@ -346,6 +352,7 @@ def test_another_attempt_is_refused(api: Api) -> None:
     assert row_of(api.engine, Allocation).state == "claimed"
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_results_of_work_that_was_claimed_otherwise_are_kept_and_settle_nothing(api: Api) -> None:
     child = make_werss(api)
     task_id, (feed,) = dispatched(api)
@@ -391,6 +398,7 @@ def test_articles_that_many_upload_at_once_are_new_once_and_delivered_once(api: 
     assert totals(api.engine) == (5, 1, 5)
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_uploads_of_feeds_that_are_not_of_the_work_are_not_kept(api: Api) -> None:
     child = make_werss(api)
     dispatched(api)
@@ -412,6 +420,7 @@ def test_an_article_that_comes_again_without_its_content_keeps_it(api: Api) -> N
     assert (stored.title, stored.content) == ("新标题", "<p>正文</p>")
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_an_upload_may_be_larger_than_other_bodies_but_not_without_end(api: Api) -> None:
     child = make_werss(api)
     _, (feed,) = dispatched(api)
@@ -422,6 +431,7 @@ def test_an_upload_may_be_larger_than_other_bodies_but_not_without_end(api: Api)
     assert list(field_errors(many)) == ["articles"]
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
@@ -445,6 +455,7 @@ def test_whatever_a_beat_holds_it_is_a_beat(api: Api, body: bytes, content_type:
     assert rows_of(api.engine, SyncLog) == []
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_beat_says_what_the_node_is(api: Api) -> None:
     child = make_werss(api)
     said = {
@@ -463,6 +474,7 @@ def test_a_beat_says_what_the_node_is(api: Api) -> None:
     assert (node.instance, node.reported_capacity, node.beat_count) == ("i1", 7, 2)
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_child_gets_no_more_than_its_beats_say_it_has_room_for(api: Api) -> None:
     child = make_werss(api)
     data(child.post("/heartbeat", {"capacity": 2}))
@@ -495,9 +507,11 @@ def test_beats_at_the_same_moment_all_count_and_wrong_pairs_among_them_are_refus
         lambda: switched_off.post("/heartbeat").status_code,
     )
     assert statuses == [200] * 12 + [401, 403]
+    assert data(stranger.post("/api/v1/cascade/heartbeat"), 401)["error"] == "dead_key"
     assert [row_of(api.engine, Node, child.node_id).beat_count for child in ones] == [3] * 4
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_people_can_not_beat_or_claim_and_nodes_can_not_read_reports(api: Api) -> None:
     admin, child = api.as_role("admin"), make_werss(api)
     for answer in (
@@ -512,6 +526,7 @@ def test_people_can_not_beat_or_claim_and_nodes_can_not_read_reports(api: Api) -
     assert wrong.post("/api/v1/cascade/claim-task").status_code == 401
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_feeds_are_a_plain_list_of_what_a_werss_child_can_collect(api: Api) -> None:
     child = make_werss(api)
     make_accounts(api.engine, 2)
@@ -539,6 +554,7 @@ def test_feeds_are_a_plain_list_of_what_a_werss_child_can_collect(api: Api) -> N
     assert len(data(child.get("/feeds"))) == 4
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_message_tasks_are_a_plain_list_with_feeds_as_json_text(api: Api) -> None:
     child = make_werss(api)
     accounts, (rss,) = make_accounts(api.engine, 2), make_feeds(api.engine, 1)
