@@ -16,7 +16,9 @@ from backend.store.children import Holder, renew
 from backend.store.claims import HELD
 from backend.store.columns import now
 from backend.store.credentials import NodeIdentity
-from backend.store.tables import Allocation, Node
+from backend.store.tables import Allocation, Node, core
+
+NODES = core(Node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,14 @@ def _write(session: Session, heard: Sequence[tuple[SentBeat, NodeIdentity]]) -> 
     times = Counter(node.id for _, node in heard)
     silent = sorted(node_id for node_id, values in said.items() if not values and times[node_id] == 1)
     if silent:
-        # The table and not the mapped class: the ORM's bulk machinery costs several times the statement itself.
-        _update(session, Node.id.in_(silent), 1, {})
+        _update(session, NODES.c.id.in_(silent), 1, {})
     for node_id in sorted(said.keys() - set(silent)):
-        _update(session, Node.id == node_id, times[node_id], said[node_id])
+        _update(session, NODES.c.id == node_id, times[node_id], said[node_id])
 
 
 def _update(session: Session, which: Any, times: int, values: Mapping[str, str | int | list[str]]) -> None:
-    statement: Any = update(Node.__table__).where(which)  # type: ignore[arg-type]
-    session.execute(
-        statement.values(presence_at=now(), beat_count=Node.__table__.c.beat_count + times, **values)
-    )
+    statement = update(NODES).where(which)
+    session.execute(statement.values(presence_at=now(), beat_count=NODES.c.beat_count + times, **values))
 
 
 def _look_after(

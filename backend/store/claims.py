@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.store import transitions
 from backend.store.cipher import Cipher
 from backend.store.columns import now
-from backend.store.tables import Allocation, Feed, MessageTask, Node, Run, WorkItem
+from backend.store.tables import Allocation, Feed, MessageTask, Node, Run, WorkItem, core
 from backend.store.transitions import Change
 
+ALLOCATIONS, FEEDS, ITEMS = core(Allocation), core(Feed), core(WorkItem)
+NODES, RUNS, TASKS = core(Node), core(Run), core(MessageTask)
 HELD = ("claimed", "executing")
+TASK_COLUMNS = ("message_type", "message_template", "web_hook_url", "cron_exp", "headers", "cookies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +69,14 @@ def claim(session: Session, claimant: Claimant, *, limit: int = 1, claim_id: str
     """
     if claim_id is not None:
         # Two requests with one claim id come one after the other, so that the second finds what the first took.
-        session.execute(select(Node.id).where(Node.id == claimant.node_id).with_for_update())
+        session.execute(select(NODES.c.id).where(NODES.c.id == claimant.node_id).with_for_update())
         taken = _taken_before(session, claimant.node_id, claim_id)
         if taken:
             return [one for one, state in taken if state in HELD]
     query = (
-        select(Allocation.id)
-        .where(Allocation.queue == claimant.queue, Allocation.state == "pending")
-        .order_by(Allocation.id)
+        select(ALLOCATIONS.c.id)
+        .where(ALLOCATIONS.c.queue == claimant.queue, ALLOCATIONS.c.state == "pending")
+        .order_by(ALLOCATIONS.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
@@ -81,10 +85,10 @@ def claim(session: Session, claimant: Claimant, *, limit: int = 1, claim_id: str
 
 
 def _taken_before(session: Session, node_id: str, claim_id: str) -> Sequence[tuple[str, str]]:
-    query = select(Allocation.id, Allocation.state).where(
-        Allocation.node_id == node_id, Allocation.claim_id == claim_id
+    query = select(ALLOCATIONS.c.id, ALLOCATIONS.c.state).where(
+        ALLOCATIONS.c.node_id == node_id, ALLOCATIONS.c.claim_id == claim_id
     )
-    return [(row.id, row.state) for row in session.execute(query.order_by(Allocation.id))]
+    return [(row.id, row.state) for row in session.execute(query.order_by(ALLOCATIONS.c.id))]
 
 
 def _take(session: Session, claimant: Claimant, allocation_id: str, claim_id: str | None) -> bool:
@@ -93,7 +97,7 @@ def _take(session: Session, claimant: Claimant, allocation_id: str, claim_id: st
         Allocation,
         [allocation_id],
         Change(("pending",), "claimed", f"node {claimant.node_id}", "claimed"),
-        Allocation.node_id == claimant.node_id,
+        ALLOCATIONS.c.node_id == claimant.node_id,
         claim_id=claim_id,
         polled=claimant.polls,
         lease_until=now(claimant.lease_seconds),
@@ -106,9 +110,9 @@ def _take(session: Session, claimant: Claimant, allocation_id: str, claim_id: st
 def has_pending(session: Session, queues: Sequence[str]) -> set[str]:
     """Those of the queues that have something to claim."""
     query = (
-        select(Allocation.queue)
-        .where(Allocation.queue.in_(queues), Allocation.state == "pending")
-        .group_by(Allocation.queue)
+        select(ALLOCATIONS.c.queue)
+        .where(ALLOCATIONS.c.queue.in_(queues), ALLOCATIONS.c.state == "pending")
+        .group_by(ALLOCATIONS.c.queue)
     )
     return set(session.scalars(query))
 
@@ -118,54 +122,53 @@ def packages(session: Session, cipher: Cipher, allocation_ids: Sequence[str]) ->
     if not allocation_ids:
         return []
     query = (
-        select(Allocation.id, Allocation.task_id, Allocation.created_at, Run.task_name, MessageTask)
-        .outerjoin(Run, Run.id == Allocation.run_id)
-        .outerjoin(MessageTask, MessageTask.id == Allocation.task_id)
-        .where(Allocation.id.in_(allocation_ids))
-        .order_by(Allocation.id)
+        select(
+            ALLOCATIONS.c.id,
+            ALLOCATIONS.c.task_id,
+            ALLOCATIONS.c.created_at,
+            func.coalesce(TASKS.c.name, RUNS.c.task_name, "").label("task_name"),
+            *(TASKS.c[name] for name in TASK_COLUMNS),
+        )
+        .outerjoin(RUNS, RUNS.c.id == ALLOCATIONS.c.run_id)
+        .outerjoin(TASKS, TASKS.c.id == ALLOCATIONS.c.task_id)
+        .where(ALLOCATIONS.c.id.in_(allocation_ids))
+        .order_by(ALLOCATIONS.c.id)
     )
     feeds = _feeds_of(session, allocation_ids)
-    return [
-        _package(
-            cipher, row.id, row.MessageTask, row.task_id or "", row.task_name or "", row.created_at, feeds
-        )
-        for row in session.execute(query)
-    ]
+    return [_package(cipher, row, feeds.get(row.id, ())) for row in session.execute(query)]
 
 
-def _package(
-    cipher: Cipher,
-    allocation_id: str,
-    task: MessageTask | None,
-    task_id: str,
-    task_name: str,
-    created_at: datetime,
-    feeds: dict[str, list[PackageFeed]],
-) -> Package:
-    # A task that was deleted at this very moment: the allocation is asked to stop, and says what it still can.
+def _package(cipher: Cipher, row: Any, feeds: Sequence[PackageFeed]) -> Package:
+    # Of a task that was deleted at this very moment there is its name; its allocation is asked to stop.
     return Package(
-        allocation_id=allocation_id,
-        task_id=task_id,
-        task_name=task.name if task else task_name,
-        message_type=task.message_type if task else 0,
-        message_template=task.message_template if task else "",
-        web_hook_url=cipher.decrypt(task.web_hook_url) if task else "",
-        cron_exp=task.cron_exp if task else "",
-        headers=cipher.decrypt(task.headers) if task else "",
-        cookies=cipher.decrypt(task.cookies) if task else "",
-        feeds=tuple(feeds.get(allocation_id, ())),
-        dispatched_at=created_at,
+        allocation_id=row.id,
+        task_id=row.task_id or "",
+        task_name=row.task_name,
+        message_type=row.message_type or 0,
+        message_template=row.message_template or "",
+        web_hook_url=cipher.decrypt(row.web_hook_url or ""),
+        cron_exp=row.cron_exp or "",
+        headers=cipher.decrypt(row.headers or ""),
+        cookies=cipher.decrypt(row.cookies or ""),
+        feeds=tuple(feeds),
+        dispatched_at=row.created_at,
     )
 
 
 def _feeds_of(session: Session, allocation_ids: Sequence[str]) -> dict[str, list[PackageFeed]]:
     query = (
         select(
-            WorkItem.allocation_id, Feed.id, Feed.faker_id, Feed.name, Feed.cover, Feed.intro, Feed.is_active
+            ITEMS.c.allocation_id,
+            FEEDS.c.id,
+            FEEDS.c.faker_id,
+            FEEDS.c.name,
+            FEEDS.c.cover,
+            FEEDS.c.intro,
+            FEEDS.c.is_active,
         )
-        .join(Feed, Feed.id == WorkItem.feed_id)
-        .where(WorkItem.allocation_id.in_(allocation_ids), WorkItem.state == "assigned")
-        .order_by(WorkItem.id)
+        .join(Feed, FEEDS.c.id == ITEMS.c.feed_id)
+        .where(ITEMS.c.allocation_id.in_(allocation_ids), ITEMS.c.state == "assigned")
+        .order_by(ITEMS.c.id)
     )
     found: dict[str, list[PackageFeed]] = {}
     for allocation_id, feed_id, faker_id, name, cover, intro, is_active in session.execute(query):

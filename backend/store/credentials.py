@@ -14,8 +14,9 @@ from backend.domain.errors import Conflict, Forbidden, NotFound
 from backend.domain.identifiers import draw_key, hash_secret, new_id
 from backend.store.columns import now
 from backend.store.inserting import insert_missing
-from backend.store.tables import Node, NodeCredential
+from backend.store.tables import Node, NodeCredential, core
 
+CREDENTIALS, NODES = core(NodeCredential), core(Node)
 KEY_PREFIX = "CN"
 SECRET_PREFIX = "CS"  # noqa: S105  (a prefix is no secret)
 # What an unknown key's secret is compared with, so that it takes as long as a known key's.
@@ -92,21 +93,21 @@ def authenticate_many(
     session: Session, pairs: Sequence[tuple[str, str]]
 ) -> list[NodeIdentity | Forbidden | None]:
     """For each pair what `authenticate` says, with what it raises as a value; one look for all of them."""
-    valid = or_(NodeCredential.expires_at.is_(None), NodeCredential.expires_at > now())
+    valid = or_(CREDENTIALS.c.expires_at.is_(None), CREDENTIALS.c.expires_at > now())
     query = (
         select(
-            NodeCredential.api_key,
-            NodeCredential.secret_hash,
-            Node.id,
-            Node.name,
-            Node.slug,
-            Node.transport,
-            Node.instance,
-            Node.is_active,
+            CREDENTIALS.c.api_key,
+            CREDENTIALS.c.secret_hash,
+            NODES.c.id,
+            NODES.c.name,
+            NODES.c.slug,
+            NODES.c.transport,
+            NODES.c.instance,
+            NODES.c.is_active,
         )
-        .join(Node, Node.id == NodeCredential.node_id)
+        .join(NODES, NODES.c.id == CREDENTIALS.c.node_id)
         # Ours are ASCII, and databases refuse to compare an ASCII column with anything else.
-        .where(NodeCredential.api_key.in_({key for key, _ in pairs if key.isascii()}), valid)
+        .where(CREDENTIALS.c.api_key.in_({key for key, _ in pairs if key.isascii()}), valid)
     )
     rows = {row.api_key: row for row in session.execute(query)}
     return [_verdict(rows.get(key), secret) for key, secret in pairs]
