@@ -168,7 +168,7 @@ def article(number: int, **values: Any) -> dict[str, Any]:
     } | values
 
 
-def task(number: int = 1, **values: Any) -> dict[str, Any]:
+def task(number: int | str = 1, **values: Any) -> dict[str, Any]:
     """A message task for the first account, each day at nine."""
     return {
         "id": number,
