@@ -6,11 +6,14 @@ say afterwards how many rows it read and sorted. What reads or sorts a large tab
 
 from __future__ import annotations
 
+from backend.store.migrate import upgrade
+from backend.store.session import create_engine_for
 from benchmarks.harness.capture import Recorder, Statement, findings, table_sizes
 from benchmarks.harness.filling import fill
 from benchmarks.harness.loops import Loops
 from benchmarks.harness.report import Options, Report, Table, Value
-from benchmarks.harness.site import site
+from benchmarks.harness.site import Site, site
+from tests.integration.api.harness import Api, build
 
 ROWS, QUICK_ROWS = 100_000, 50_000
 LARGE_SHARE = 10
@@ -27,19 +30,26 @@ def run(options: Options) -> Report:
     rows = QUICK_ROWS if options.quick else ROWS
     large = rows // LARGE_SHARE
     with site("mariadb") as place:
-        engine = place.migrated_engine()
+        url = place.new_database()
+        empty = create_engine_for(url, pooled=False)
+        upgrade(empty)
+        fill(empty, rows)
+        sizes = table_sizes(empty)
+        api = build(url, place.folder / "data", place.redis.url)
         try:
-            fill(engine, rows)
-            sizes = table_sizes(engine)
-            recorder = Recorder(engine)
-            with place.redis.client() as redis:
-                loops = Loops(engine, redis)
-                for name, drive in loops.all.items():
-                    with recorder.loop(name):
-                        drive()
+            recorder = _recorded(api, place)
         finally:
-            engine.dispose()
+            api.close()
     return report_of(list(recorder.statements.values()), sizes, large, EXEMPT)
+
+
+def _recorded(api: Api, place: Site) -> Recorder:
+    recorder = Recorder(api.engine)
+    with place.redis.client() as redis:
+        for name, drive in Loops(api, redis).all.items():
+            with recorder.loop(name):
+                drive()
+    return recorder
 
 
 def report_of(

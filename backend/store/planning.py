@@ -17,6 +17,7 @@ from backend.store.tables import Allocation, Delivery, Lock, Run, WorkItem
 from backend.store.transitions import Change
 
 PUMP = "pump"
+WAITING_INDEX = "FORCE INDEX (ix_work_items_state_not_before_feed_kind_id)"
 CANDIDATE = (
     WorkItem.id,
     WorkItem.feed_id,
@@ -71,6 +72,9 @@ def waiting_items(
             .where(WorkItem.state == "waiting", WorkItem.not_before.is_(None), WorkItem.feed_kind == kind)
             .order_by(WorkItem.id)
             .limit(limit)
+            # Left alone, MariaDB may walk the primary key in the order wanted, past everything that has ended.
+            .with_hint(WorkItem, WAITING_INDEX, "mysql")
+            .with_hint(WorkItem, WAITING_INDEX, "mariadb")
         )
         if blocked:
             query = query.where(WorkItem.host.not_in(sorted(blocked)))

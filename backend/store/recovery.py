@@ -21,6 +21,7 @@ from backend.store.transitions import Change
 
 SWEEPER = "sweeper"
 BATCH = 200
+PENDING_OF_A_NODE = 5000
 GAP_SECONDS = 20.0
 DRAIN_SECONDS = 30.0
 BEAT_LIFE_SECONDS = 15.0
@@ -237,16 +238,21 @@ class Pending:
 
 
 def pending_for(session: Session, seconds: float, node_ids: Sequence[str]) -> list[Pending]:
-    """Allocations of the nodes that have been pending for so long."""
+    """Allocations of the nodes that have been pending for so long: of each node the oldest ones."""
+    return [one for node_id in node_ids for one in _pending_of(session, seconds, node_id)]
+
+
+def _pending_of(session: Session, seconds: float, node_id: str) -> list[Pending]:
+    # Node by node: the index then brings the oldest ones first, and one node's many never hide another's few.
     query = (
         select(Allocation.id, Allocation.attempt, Allocation.queue, Allocation.kind)
         .where(
-            Allocation.node_id.in_(node_ids),
+            Allocation.node_id == node_id,
             Allocation.state == "pending",
             Allocation.updated_at < now(-seconds),
         )
         .order_by(Allocation.id)
-        .limit(5000)
+        .limit(PENDING_OF_A_NODE)
     )
     return [Pending(*row) for row in session.execute(query)]
 

@@ -140,10 +140,14 @@ def _next_feeds(
 
 def ended(session: Session, limit: int = 200) -> list[str]:
     """Running runs without an open item: to be closed."""
-    open_items = select(WorkItem.id).where(
-        WorkItem.run_id == Run.id, WorkItem.state.in_(("waiting", "assigned"))
+    # A subquery with a limit is asked once for each running run. MariaDB answers an EXISTS by reading all items.
+    open_item = (
+        select(WorkItem.id)
+        .where(WorkItem.run_id == Run.id, WorkItem.state.in_(("waiting", "assigned")))
+        .limit(1)
+        .scalar_subquery()
     )
-    query = select(Run.id).where(Run.state == "running", ~open_items.exists()).order_by(Run.id).limit(limit)
+    query = select(Run.id).where(Run.state == "running", open_item.is_(None)).order_by(Run.id).limit(limit)
     return list(session.scalars(query))
 
 

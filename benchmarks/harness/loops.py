@@ -18,12 +18,15 @@ from backend.domain.orders import FetchResult, Freeze, FrozenMessage, Outcome, R
 from backend.domain.ports import Lease
 from backend.store import nodes, ticks
 from backend.store.columns import now
+from backend.store.credentials import new_pair, rotate
 from backend.store.session import read, transact
 from backend.store.tables import Allocation, MessageTask, Pulse
 from backend.workers.ledger import SqlLedger
 from benchmarks.harness import filling
 from benchmarks.harness.report import BrokenResult
 from tests.building import LIMITS, deliver_ledger, drafts, ledger_for, outcome_of
+from tests.integration.api.harness import Api
+from tests.integration.api.playing import Child
 
 QUEUE = f"node:filled-{filling.BIG_NODE}"
 ROUNDS = 3
@@ -33,9 +36,14 @@ ROUNDS = 3
 class Loops:
     """What the loops run on: a filled database and an empty Redis."""
 
-    engine: Engine
+    api: Api
     redis: Redis
     beat: Beat = field(init=False)
+
+    @property
+    def engine(self) -> Engine:
+        """The parent's own engine: what is recorded there is all that happens."""
+        return self.api.engine
 
     def __post_init__(self) -> None:
         self.beat = Beat(self.engine, self.redis, LIMITS, lease_seconds=45.0, delivery_attempts=6)
@@ -56,6 +64,7 @@ class Loops:
             "presence": self.presence,
             "dispatch": self.dispatch,
             "ticks": self.ticks,
+            "child": self.child,
             "readiness": self.readiness,
         }
 
@@ -71,8 +80,7 @@ class Loops:
                 step()
 
     def _ledger(self) -> SqlLedger:
-        number = f"{filling.BIG_NODE:012d}"
-        return ledger_for(self.engine, f"01000000-0000-7000-8000-{number}")
+        return ledger_for(self.engine, filling.identifier_of(filling.BIG_NODE))
 
     def update(self) -> None:
         """Begin by name and next, checkpoint, renew, settle."""
@@ -138,9 +146,31 @@ class Loops:
             raise BrokenResult("there is no message task")
         read(self.engine, lambda session: ticks.list_ticks(session, task_id))
 
+    def child(self) -> None:
+        """What a WeRSS child does over HTTP: beat, claim, wait for work, begin, upload, complete, report."""
+        node_id, pair = filling.identifier_of(filling.REMOTE_NODE), new_pair()
+        transact(self.engine, lambda session: rotate(session, node_id, pair))
+        child = Child(self.api, node_id, pair)
+        for number in range(ROUNDS):
+            _answered(child.post("/heartbeat"))
+            package = child.claim()
+            _answered(child.status(package["allocation_id"], "executing"))
+            _answered(child.upload(package["allocation_id"], []))
+            _answered(child.complete(package, []))
+            _answered(child.get(f"/pending-tasks?limit={number + 2}"))
+            _answered(child.post("/report-result", {"task_id": package["task_id"], "results": []}))
+        while child.claim() is not None:
+            pass
+        _answered(child.post("/claim-task?wait=2"))
+
     def readiness(self) -> None:
         """What a load balancer asks for."""
         health.readiness(self.engine, self.redis, verbose=True)
+
+
+def _answered(answer: Any) -> None:
+    if answer.status_code != 200:
+        raise BrokenResult(f"a child was answered {answer.status_code}: {answer.text}")
 
 
 def _beat(session: Any, node_id: str) -> None:
