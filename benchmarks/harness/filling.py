@@ -46,6 +46,8 @@ def _by_hundredth(cases: Mapping[int, str]) -> str:
 
 PAST, FUTURE = "(UTC_TIMESTAMP(6) - INTERVAL 1 HOUR)", "(UTC_TIMESTAMP(6) + INTERVAL 1 HOUR)"
 NODE_OF = identifier(f"IF(seq % 3 = 0, {BIG_NODE}, 1 + seq % {NODES})")
+# Numbers that end in 99: runs that are running.
+RUN_OF = identifier("100 * (1 + seq DIV 1000) - 1")
 
 ROWS: dict[str, dict[str, str]] = {
     "nodes": {
@@ -90,7 +92,7 @@ ROWS: dict[str, dict[str, str]] = {
         "state": _by_hundredth({97: "'completed'", 98: "'queued'", 100: "'running'"}),
     },
     "work_items": {
-        "run_id": identifier("1 + seq DIV 1000"),
+        "run_id": RUN_OF,
         "task_id": identifier(f"1 + seq % {TASKS}"),
         "feed_id": identifier("seq"),
         "feed_kind": "'rss'",
@@ -105,7 +107,7 @@ ROWS: dict[str, dict[str, str]] = {
         "kind": "'update'",
         "queue": f"CONCAT('node:filled-', IF(seq % 3 = 0, {BIG_NODE}, 1 + seq % {NODES}))",
         "node_id": NODE_OF,
-        "run_id": identifier("1 + seq DIV 1000"),
+        "run_id": RUN_OF,
         "task_id": identifier(f"1 + seq % {TASKS}"),
         "state": _by_hundredth({60: "'completed'", 95: "'pending'", 99: "'executing'", 100: "'claimed'"}),
         "execution": f"IF(seq % 100 >= 95, {identifier('seq')}, NULL)",
