@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import command
 from sqlalchemy import Engine, text
 
-from backend.store import migrate, nodes
+from backend.store import migrate, nodes, schema
 from backend.store.planning import waiting_items, waiting_kinds
 from backend.store.session import create_engine_for, read
 
@@ -34,7 +34,7 @@ def test_nodes_and_waiting_items_from_before_0005_are_there_afterwards(database_
     with engine.begin() as connection:
         for statement in (NODE, FEED, ITEM.format("i1", "f"), ITEM.format("i2", "gone")):
             connection.execute(text(statement))
-    assert migrate.schema_state(engine) == "behind"
+    assert schema.schema_state(engine) == "behind"
     migrate.upgrade(engine)
     [view] = read(engine, nodes.list_nodes)
     assert (view.name, view.api_key, view.callback_url, view.sources) == ("old", "", "", None)
