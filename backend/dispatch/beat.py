@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 TIMER_SECONDS = 1.0
 PULSE_SECONDS = 5.0
 REPAIR_SECONDS = 5.0
+# What only time brings is not looked for at each of the dozens of wake-ups a second of a loaded system.
+MOMENT_SECONDS = 0.5
 LOST_SECONDS = 15.0
 FORGET_SECONDS = 300.0
 
@@ -72,6 +74,7 @@ class Beat:
     instance: str = field(default_factory=new_id)
     finder: repairs.LostFinder = field(default_factory=repairs.LostFinder)
     pulse: Timer = field(default_factory=lambda: Timer(PULSE_SECONDS))
+    moment: Timer = field(default_factory=lambda: Timer(MOMENT_SECONDS))
     repair: Timer = field(default_factory=lambda: Timer(REPAIR_SECONDS))
     lost: Timer = field(default_factory=lambda: Timer(LOST_SECONDS))
     forget: Timer = field(default_factory=lambda: Timer(FORGET_SECONDS))
@@ -90,13 +93,16 @@ class Beat:
     def _due(self) -> Iterator[Callable[[], object]]:
         if self.pulse.due():
             yield self.stamp
-        yield lambda: repairs.release_due(self.engine)
+        time_went_on = self.moment.due()
+        if time_went_on:
+            yield lambda: repairs.release_due(self.engine)
         if self.repair.due():
             yield lambda: repairs.recover_expired(self.engine, self.delivery_attempts)
             yield lambda: repairs.replan_gone(self.engine)
             yield lambda: repairs.continue_expansions(self.engine)
             yield lambda: scheduler.plan_missing(self.engine, self.clock)
-        yield lambda: scheduler.fire_due(self.engine, self.clock)
+        if time_went_on:
+            yield lambda: scheduler.fire_due(self.engine, self.clock)
         yield lambda: pump(self.engine, self.redis, self.limits)
         if self.notifying is not None:
             yield self.notifying.tell

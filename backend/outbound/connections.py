@@ -23,9 +23,11 @@ from backend.outbound.resolving import Guard
 FIRST_ADDRESS_SECONDS = 5.0
 """How long the first of several addresses may take before the next one gets its chance."""
 
-# Pools of one host each; connections beyond a pool's size work, but are not kept.
+# Pools of one host each; connections beyond a pool's size work, but are not kept. A new pool costs with its size.
 KEPT_HOSTS = 16
-KEPT_CONNECTIONS = 64
+KEPT_CONNECTIONS = 16
+# Through a proxy all hosts without TLS share one pool.
+KEPT_PROXY_CONNECTIONS = 64
 
 
 @functools.cache
@@ -176,7 +178,7 @@ def proxy_pools(
 ) -> urllib3.ProxyManager:
     """Connection pools that go through the proxy; `guard` is a trusting one."""
     pools = urllib3.ProxyManager(
-        proxy_url, KEPT_HOSTS, proxy_headers=headers, maxsize=KEPT_CONNECTIONS, **options
+        proxy_url, KEPT_HOSTS, proxy_headers=headers, maxsize=KEPT_PROXY_CONNECTIONS, **options
     )
     pools.pool_classes_by_scheme = _pool_classes(guard)
     return pools
