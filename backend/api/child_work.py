@@ -88,20 +88,23 @@ def pending_tasks(query: PendingQuery) -> Reply[PackageAnswer | list[PackageAnsw
 
 def _claim_waiting(ask: Ask, seconds: float) -> tuple[list[Package], bool]:
     """The packages, and whether there was no place to wait in."""
-    deadline = time.monotonic() + seconds
-    found, node = _claim(replace(ask, last=seconds <= 0))
+    deadline, waits = time.monotonic() + seconds, parts().children.waits
+    # Whoever can't wait has asked once; so many may be told to come again that each of these calls must be cheap.
+    found, node = _claim(replace(ask, last=seconds <= 0 or waits.full))
     if found or seconds <= 0:
         return found, False
-    waits, hung_up = parts().children.waits, hang_up_of(request.environ)
+    hung_up = hang_up_of(request.environ)
     with waits.place(node_queue(node.slug)) as event:
-        while event is not None and waits.wait(event, deadline, hung_up):
+        if event is None:
+            return [], True
+        while waits.wait(event, deadline, hung_up) and not hung_up():
             found, _ = _claim(replace(ask, last=False))
             if found:
                 return found, False
     if not hung_up():
         # Work of the last moment; nobody takes work for a child that is gone.
         found, _ = _claim(ask)
-    return found, event is None
+    return found, False
 
 
 def _claim(ask: Ask) -> tuple[list[Package], NodeIdentity]:
@@ -132,7 +135,7 @@ def _claim(ask: Ask) -> tuple[list[Package], NodeIdentity]:
 def task_status(body: TaskStatusRequest) -> HeldAnswer:
     """Say how far the work is: `executing` begins it or renews its lease, `completed` and `failed` end it as a whole."""
     node, policy = asking_node(), parts().children.policy
-    holder, error = parts().children.holder(node), body.error_message or ""
+    holder, error = parts().children.holder(node), body.error_message
 
     def write(session: Session) -> bool:
         if body.status == "executing":

@@ -53,24 +53,31 @@ class WorkWaits:
         """How many wait right now."""
         return self._count
 
+    @property
+    def full(self) -> bool:
+        """Whether every place is taken right now."""
+        return self._count >= self._limit
+
     @contextmanager
     def place(self, queue: str) -> Iterator[threading.Event | None]:
         """A place to wait in for work of the queue: the event that is set when there may be some, `None` when all are taken."""
-        event = threading.Event()
-        with self._needed:
-            if self._count >= self._limit:
-                event_or_none = None
-            else:
-                event_or_none = event
-                self._count += 1
-                self._events.setdefault(queue, []).append(event)
-                self._start_listener()
-                self._needed.notify()
+        event = self._enter(queue)
         try:
-            yield event_or_none
+            yield event
         finally:
-            if event_or_none is not None:
+            if event is not None:
                 self._leave(queue, event)
+
+    def _enter(self, queue: str) -> threading.Event | None:
+        with self._needed:
+            if self.full:
+                return None
+            event = threading.Event()
+            self._count += 1
+            self._events.setdefault(queue, []).append(event)
+            self._start_listener()
+            self._needed.notify()
+            return event
 
     def _leave(self, queue: str, event: threading.Event) -> None:
         with self._lock:

@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from backend.api.schemas.common import Answer, ChildRequest, Id, OptionalId, PageQuery
 from backend.domain.children import count, text, usable_id
 
-MAX_ARTICLES = 2_000
+MAX_ARTICLES = 10_000
+MAX_ERROR = 2_000
 MAX_RESULTS = 10_000
 MAX_PACKAGES = 100
 MAX_ADDRESS = 512
@@ -100,7 +101,7 @@ class TaskStatusRequest(ChildRequest):
 
     allocation_id: Id
     status: Literal["executing", "completed", "failed"]
-    error_message: str | None = Field(None, max_length=10_000)
+    error_message: Annotated[str, BeforeValidator(lambda value: text(value)[:MAX_ERROR])] = ""
     attempt: Attempt = None
 
 

@@ -332,6 +332,15 @@ def test_work_that_a_child_gives_up_fails_with_its_words_and_comes_again(api: Ap
     assert data(child.status(one, "completed"), 409)["error"] == "allocation_not_held"
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_failure_is_heard_however_long_its_story_is(api: Api) -> None:
+    child = make_werss(api)
+    dispatched(api)
+    one = child.claim()["allocation_id"]
+    assert data(child.status(one, "failed", "错误" * 50_000))["status"] == "failed"
+    assert row_of(api.engine, Allocation).state == "failed"
+
+
 def test_work_that_a_child_calls_completed_is_done_as_a_whole(api: Api) -> None:
     child = make_werss(api)
     dispatched(api, 2)
@@ -427,7 +436,7 @@ def test_an_upload_may_be_larger_than_other_bodies_but_not_without_end(api: Api)
     one = child.claim()["allocation_id"]
     large = [article(feed, number, content="文" * 200_000) for number in range(4)]
     assert data(child.upload(one, large))["new_count"] == 4
-    many = child.upload(one, [{}] * 2001)
+    many = child.upload(one, [{}] * 10_001)
     assert list(field_errors(many)) == ["articles"]
 
 
