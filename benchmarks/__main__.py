@@ -20,7 +20,7 @@ import click
 
 import benchmarks
 from backend.cli.tables import table
-from benchmarks.harness.report import BrokenResult, Options, Report
+from benchmarks.harness.report import UNMEASURED, Options, Report
 
 
 class Benchmark(Protocol):
@@ -68,8 +68,8 @@ def measure(name: str, options: Options) -> tuple[Report, float]:
     begin = time.monotonic()
     try:
         report = load(name).run(options)
-    except BrokenResult as error:
-        report = Report(broken=[str(error)])
+    except UNMEASURED as error:
+        report = Report(broken=[f"{type(error).__name__}: {error}"])
     return report, time.monotonic() - begin
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,6 +15,10 @@ Bound = Literal["at most", "at least"]
 
 class BrokenResult(RuntimeError):
     """The measured thing did not do its work right, so that its figures mean nothing."""
+
+
+# What ends a measurement: wrong results, and parts of the measured system that did not come up or down in time.
+UNMEASURED = (BrokenResult, TimeoutError, AssertionError, subprocess.TimeoutExpired)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from benchmarks.harness.feed_server import FeedServer
 from benchmarks.harness.ideal import list_schedule
-from benchmarks.harness.report import BrokenResult, Value, best, median, ratio
+from benchmarks.harness.report import UNMEASURED, Value, best, median, ratio
 from benchmarks.harness.site import Site
 
 Groups = dict[str, Callable[[], Iterable[int]]]
@@ -83,9 +83,9 @@ def in_turns(subjects: Sequence[Callable[[], Subject]], loads: Sequence[Load], r
                 with start() as subject:
                     for load in loads:
                         results.add(load, subject.measure(load))
-            except BrokenResult as error:
+            except UNMEASURED as error:
                 # The others' figures stand; the run fails for it at the end.
-                results.broken.append(str(error))
+                results.broken.append(f"{type(error).__name__}: {error}")
     return results
 
 
