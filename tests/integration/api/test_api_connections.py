@@ -82,6 +82,25 @@ def answering(status: int, content: object = None, **headers: str) -> Script:
     return lambda exchange: exchange.answer(status, body, **headers)
 
 
+ANSWERS: list[tuple[Script, str, str]] = [
+    (answering(401, {"detail": {"message": "bad key"}}), "node_unauthorized", "(HTTP 401). bad key"),
+    (answering(403, {"message": "switched off"}), "node_unauthorized", "(HTTP 403). switched off"),
+    (answering(404, {"detail": "Not Found"}), "node_route_missing", "does not know the address"),
+    (answering(405), "node_route_missing", "(HTTP 405)"),
+    (answering(302, location="https://elsewhere.example/"), "node_moved", "redirect"),
+    (answering(500, {"message": "oops"}), "node_failing", "fault of its own (HTTP 500). oops"),
+    (answering(200), "node_answers_oddly", "not as a node does"),
+    (answering(200, ["a list"]), "node_answers_oddly", "HTTP 200"),
+    (answering(200, {"ok": True}), "node_answers_oddly", "HTTP 200"),
+    # WeRSS refuses like this.
+    (answering(200, {"code": 401, "message": "认证失败"}), "node_unauthorized", "认证失败"),
+    (answering(201, {"code": 40101, "message": "locked"}), "node_unauthorized", "locked"),
+    (answering(200, {"code": 500, "message": "oops"}), "node_failing", "oops"),
+    (answering(422, {"message": "what?"}), "node_answers_oddly", "what?"),
+    (lambda exchange: exchange.raw(b"SSH-2.0-OpenSSH\r\n"), "broken_answer", "not valid HTTP"),
+]
+
+
 def alive(exchange: Exchange) -> None:
     exchange.answer(200, json.dumps({"code": 0, "data": {"status": "alive"}}).encode())
 
@@ -106,42 +125,19 @@ def test_a_werss_server_is_found_under_its_own_prefix(
     assert [request.target for request in server.requests] == [HEARTBEAT, "/api/v1/wx/cascade/heartbeat"]
 
 
-@pytest.mark.parametrize(
-    ("script", "code", "words"),
-    [
-        (answering(401, {"detail": {"message": "bad key"}}), "node_unauthorized", "(HTTP 401). bad key"),
-        (answering(403, {"message": "switched off"}), "node_unauthorized", "(HTTP 403). switched off"),
-        (answering(404, {"detail": "Not Found"}), "node_route_missing", "does not know the address"),
-        (answering(405), "node_route_missing", "(HTTP 405)"),
-        (answering(302, location="https://elsewhere.example/"), "node_moved", "redirect"),
-        (answering(500, {"message": "oops"}), "node_failing", "fault of its own (HTTP 500). oops"),
-        (answering(200), "node_answers_oddly", "not as a node does"),
-        (answering(200, ["a list"]), "node_answers_oddly", "HTTP 200"),
-        (answering(200, {"ok": True}), "node_answers_oddly", "HTTP 200"),
-        # WeRSS refuses like this.
-        (answering(200, {"code": 401, "message": "认证失败"}), "node_unauthorized", "认证失败"),
-        (answering(201, {"code": 40101, "message": "locked"}), "node_unauthorized", "locked"),
-        (answering(200, {"code": 500, "message": "oops"}), "node_failing", "oops"),
-        (answering(422, {"message": "what?"}), "node_answers_oddly", "what?"),
-        (lambda exchange: exchange.raw(b"SSH-2.0-OpenSSH\r\n"), "broken_answer", "not valid HTTP"),
-    ],
-)
 def test_each_answer_is_told_apart_in_words(
-    admin: FlaskClient,
-    node_id: str,
-    serve: Callable[..., OddServer],
-    script: Script,
-    code: str,
-    words: str,
+    admin: FlaskClient, node_id: str, serve: Callable[..., OddServer]
 ) -> None:
-    def close_after(exchange: Exchange) -> None:
-        script(exchange)
-        exchange.sock.close()
+    for script, code, words in ANSWERS:
 
-    found = attempt(admin, node_id, serve(close_after).url)
-    assert (found["code"], found["connected"], found["parent_response"]) == (code, False, None)
-    assert words in found["error"]
-    assert found["hint"]
+        def close_after(exchange: Exchange, script: Script = script) -> None:
+            script(exchange)
+            exchange.sock.close()
+
+        found = attempt(admin, node_id, serve(close_after).url)
+        assert (found["code"], found["connected"], found["parent_response"]) == (code, False, None)
+        assert words in found["error"]
+        assert found["hint"]
 
 
 def test_what_keeps_a_connection_from_being_made_is_told_apart(
