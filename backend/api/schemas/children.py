@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from backend.api.schemas.common import Answer, ChildRequest, Id, OptionalId, PageQuery
+from backend.api.schemas.common import Answer, ChildRequest, Id, OptionalId, OrEmpty, PageQuery
 from backend.domain.children import count, text, usable_id
 
 MAX_ARTICLES = 10_000
@@ -18,14 +18,6 @@ MAX_PACKAGES = 100
 MAX_ADDRESS = 512
 MAX_RUNNING = 1_000
 MAX_SOURCES = 50
-
-
-def _zero(value: object) -> object:
-    return 0 if value == "" else value
-
-
-def _one(value: object) -> object:
-    return 1 if value == "" else value
 
 
 def _web_address(value: object) -> str:
@@ -79,7 +71,7 @@ class HeartbeatRequest(ChildRequest):
 class ClaimQuery(ChildRequest):
     """How long to wait for work, in seconds; more than 25 is taken as 25."""
 
-    wait: Annotated[float, BeforeValidator(_zero), Field(ge=0, allow_inf_nan=False)] = 0.0
+    wait: Annotated[float, Field(ge=0, allow_inf_nan=False), OrEmpty(0)] = 0.0
 
 
 class ClaimRequest(ChildRequest):
@@ -93,7 +85,7 @@ class ClaimRequest(ChildRequest):
 class PendingQuery(ChildRequest):
     """How many packages to take."""
 
-    limit: Annotated[int, BeforeValidator(_one), Field(ge=1, le=MAX_PACKAGES)] = 1
+    limit: Annotated[int, Field(ge=1, le=MAX_PACKAGES), OrEmpty(1)] = 1
 
 
 class TaskStatusRequest(ChildRequest):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -14,9 +15,12 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
     Tag,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from backend.domain.states import AllocationState
 
@@ -29,10 +33,6 @@ T = TypeVar("T")
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.~@:+=-]{1,64}$")]
 Search = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
-
-
-def _empty_is_none(value: object) -> object:
-    return None if value == "" else value
 
 
 def _header_text(value: object) -> object:
@@ -57,9 +57,29 @@ def _feeds_tag(value: object) -> str:
     return "every feed" if isinstance(value, str) else "named feeds"
 
 
-# Scripts send `?task_id=` for "no filter".
-OptionalId = Annotated[Id | None, BeforeValidator(_empty_is_none)]
-OptionalState = Annotated[AllocationState | None, BeforeValidator(_empty_is_none)]
+@dataclass(frozen=True, slots=True)
+class OrEmpty:
+    """Scripts send `?task_id=` for "no filter": empty text counts as `meaning`, and the contract says so."""
+
+    meaning: object = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Empty text is replaced before anything looks at it."""
+
+        def replace(value: object) -> object:
+            return self.meaning if value == "" else value
+
+        return core_schema.no_info_before_validator_function(replace, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Any:
+        """One more alternative."""
+        described = handler(schema)
+        alternatives = described.pop("anyOf", None) or [dict(described)]
+        return {"anyOf": [*alternatives, {"type": "string", "const": ""}]}
+
+
+OptionalId = Annotated[Id | None, OrEmpty()]
+OptionalState = Annotated[AllocationState | None, OrEmpty()]
 # ISO 8601; without an offset it is UTC.
 Moment = Annotated[datetime, AfterValidator(_utc)]
 Headers = Annotated[str, BeforeValidator(_header_text), Field(max_length=MAX_SECRET)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from backend.api.schemas.common import Answer, Id, Request
+from backend.api.schemas.common import Answer, Id, OrEmpty, Request
 from backend.domain.node_settings import (
     DEFAULT_CAPACITY,
     LARGEST_CAPACITY,
@@ -23,7 +23,6 @@ LONGEST_GRACE_SECONDS = 30 * 24 * 3600
 
 NodeState = Literal["online", "offline", "available", "unavailable", "draining", "switched_off"]
 # Scripts send `?node_type=` for "no filter".
-Unset = BeforeValidator(lambda value: None if value == "" else value)
 
 
 class SyncConfig(Request):
@@ -65,8 +64,8 @@ class NodePath(Request):
 class NodeQuery(Request):
     """Which nodes."""
 
-    node_type: Annotated[Literal["0", "1"] | None, Unset] = None
-    state: Annotated[NodeState | None, Unset] = None
+    node_type: Annotated[Literal["0", "1"] | None, OrEmpty()] = None
+    state: Annotated[NodeState | None, OrEmpty()] = None
 
 
 class DeletionQuery(Request):

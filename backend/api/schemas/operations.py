@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from backend.api.schemas.allocations import WaitingAnswer, WhyText
-from backend.api.schemas.common import MAX_LIMIT, Answer, Id, Moment, OptionalId, PageQuery, Request
+from backend.api.schemas.common import MAX_LIMIT, Answer, Id, Moment, OptionalId, OrEmpty, PageQuery, Request
 
 Freshness = Literal["fresh", "recent", "stale", "outdated", "unknown"]
-OptionalFreshness = Annotated[Freshness | None, BeforeValidator(lambda value: None if value == "" else value)]
+OptionalFreshness = Annotated[Freshness | None, OrEmpty()]
 
 
 class FailureQuery(Request):
