@@ -9,6 +9,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.models.security_scheme import SecurityScheme
 from flask_openapi3.openapi import OpenAPI
 
+from backend.api.contract_parts import refusals
 from backend.api.describing import ACCESS_KEY, BEARER, NODE_CREDENTIALS
 
 TEXT = (
@@ -51,7 +52,7 @@ class Contract(OpenAPI):
         schemas = dict(self.components_schemas)
         super().generate_spec_json()  # type: ignore[no-untyped-call]
         # The library's own models of schemas know no examples, and would add one for errors that we do not send.
-        self.spec_json["components"]["schemas"] = schemas
+        self.spec_json["components"] |= {"schemas": schemas, "responses": refusals()}
         seen: set[str] = set()
         for path, operations in sorted(self.spec_json["paths"].items()):
             for operation in operations.values():

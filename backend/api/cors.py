@@ -29,6 +29,7 @@ def _preflight(allowed: frozenset[str]) -> Response | None:
     if not asks or not _origin(allowed):
         return None
     answer = Response(status=204)
+    del answer.headers["Content-Type"]
     answer.headers["Access-Control-Allow-Methods"] = METHODS
     answer.headers["Access-Control-Allow-Headers"] = HEADERS
     answer.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)

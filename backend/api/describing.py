@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http import HTTPStatus
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -18,11 +17,10 @@ from pydantic.json_schema import JsonSchemaMode
 
 from backend.api.access import Access, Declaration, declaration_of
 from backend.api.answers import Bare, Reply
+from backend.api.contract_parts import REFUSALS, answer_headers, conditions
 from backend.api.examples import add_examples
-from backend.api.idempotency import HEADER, REPLAYED, USABLE_KEY
 from backend.api.inputs import FORMS, body_is_required
 from backend.api.schemas.common import Envelope, ErrorEnvelope, FormRequest
-from backend.domain.messages import render
 
 Json = dict[str, Any]
 
@@ -30,60 +28,6 @@ JSON = "application/json"
 BEARER, ACCESS_KEY, NODE_CREDENTIALS = "bearer", "accessKey", "nodeCredentials"
 PERSON_SECURITY: list[dict[str, list[str]]] = [{BEARER: []}, {ACCESS_KEY: []}]
 NODE_SECURITY: list[dict[str, list[str]]] = [{NODE_CREDENTIALS: []}]
-# What a refusal looks like: its usual code, and what that one's sentence needs.
-REFUSALS: dict[int, tuple[str, dict[str, object]]] = {
-    400: ("bad_json", {"detail": "EOF while parsing an object at line 1 column 1"}),
-    401: ("unauthenticated", {}),
-    403: ("forbidden", {"role": "viewer", "needed": "admin / operator"}),
-    404: ("not_found", {"noun": "feed", "id": "0199a3c4-7d5e-7c1b-9d8e-2f4a6b8c0d1e"}),
-    409: ("request_in_hand", {}),
-    412: ("changed_meanwhile", {}),
-    413: ("body_too_large", {"megabytes": 1}),
-    415: ("bad_content_type", {"expected": JSON}),
-    422: ("invalid_input", {}),
-    429: ("login_busy", {"seconds": 1}),
-    503: ("unavailable", {"part": "The database"}),
-}
-ERRORS = {
-    400: "The body is not JSON.",
-    401: "Nobody is known to be asking.",
-    403: "The one who asks may not do this.",
-    404: "It does not exist, or is not the caller's.",
-    409: "It collides with what stands.",
-    412: "It was changed meanwhile.",
-    413: "The body is too large.",
-    415: "The body has a type that is not read here.",
-    422: "Fields can't be used; `data.errors` says why.",
-    429: "Too many; `Retry-After` says when to try again.",
-    503: "A part is away; `Retry-After` says when to try again.",
-}
-IDEMPOTENCY_KEY: Any = {
-    "name": HEADER,
-    "in": "header",
-    "required": False,
-    "description": "Drawn by the caller for each thing to create: the same request again is answered the same for a day.",
-    "schema": {"type": "string", "pattern": USABLE_KEY.pattern},
-    "example": "0199a3c4-7d5e-7c1b-9d8e-2f4a6b8c0d1e",
-}
-IF_NONE_MATCH: Any = {
-    "name": "If-None-Match",
-    "in": "header",
-    "required": False,
-    "description": "An `ETag` from before: what did not change since is answered 304, without a body.",
-    "schema": {"type": "string"},
-}
-IF_MATCH: Any = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "description": "The `ETag` of what you saw: what changed since is left alone, 412.",
-    "schema": {"type": "string"},
-}
-ETAG_HEADER = {"description": "Names this version.", "schema": {"type": "string"}}
-REPLAYED_HEADER = {
-    "description": "`true` when this is the answer of the first time.",
-    "schema": {"type": "string", "enum": ["true"]},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +92,7 @@ def describe(
         *_parameters(signature.path, "path", schemas),
         *_parameters(signature.query, "query", schemas),
     ]
-    parameters += _conditions(method, declared)
+    parameters += conditions(method, declared)
     if parameters:
         operation.parameters = parameters
     if signature.body or declared.reads:
@@ -196,41 +140,19 @@ def _body(model: type[BaseModel] | None, media: tuple[str, ...], schemas: Schema
     return {"content": content, "required": model is None or body_is_required(model)}
 
 
-def _conditions(method: str, declared: Declaration) -> Iterator[Any]:
-    if declared.creates:
-        yield IDEMPOTENCY_KEY
-    if declared.versioned:
-        yield IF_NONE_MATCH if method == "GET" else IF_MATCH
-
-
-def _headers(declared: Declaration) -> Json:
-    found: Json = {REPLAYED: REPLAYED_HEADER} if declared.creates else {}
-    return found | ({"ETag": ETAG_HEADER} if declared.versioned else {})
-
-
 def _responses(
     method: str, declared: Declaration, signature: Signature, schemas: Schemas, *, any_content_type: bool
 ) -> Any:
     done: Json = {"description": "Done.", "content": _success(declared, signature, schemas)}
-    if headers := _headers(declared):
+    if headers := answer_headers(declared):
         done["headers"] = headers
     answers: Json = {"200": done}
     if declared.versioned and method == "GET":
         answers["304"] = {"description": "It is what `If-None-Match` names."}
-    refusal = schemas.reference(ErrorEnvelope, "serialization")
+    schemas.reference(ErrorEnvelope, "serialization")
     for status in sorted(_statuses(method, declared, signature, any_content_type=any_content_type)):
-        description = ERRORS.get(status, HTTPStatus(status).phrase)
-        content = {JSON: {"schema": refusal, "example": _refusal_example(status)}}
-        answers[str(status)] = {"description": description, "content": content}
+        answers[str(status)] = {"$ref": f"#/components/responses/{REFUSALS[status].name}"}
     return answers
-
-
-def _refusal_example(status: int) -> Json:
-    code, params = REFUSALS[status]
-    data: Json = {"error": code}
-    if status == 422:
-        data["errors"] = {"name": render("field_missing", "en", {})}
-    return {"code": status, "message": render(code, "en", params), "data": data}
 
 
 def _success(declared: Declaration, signature: Signature, schemas: Schemas) -> Json:
