@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SENTENCES: dict[str, tuple[str, str]] = {
+    "dispatch_done": ("The tasks are dispatched.", "任务分发完成"),
     "allocation_ended": (
         "The allocation {id} has ended already: {state}. There is nothing to cancel; what failed of it can be tried again.",
         "分配任务 {id} 已经结束：{state}。无需取消；其中失败的部分可以重试。",
