@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ITEMS_PER_TRANSACTION = 2000
+MANY_ITEMS = 1000
 DELIVERIES_PER_BATCH = 20
 
 
@@ -84,7 +85,9 @@ def _place_items(session: Session, limits: Limits) -> list[Placed]:
     sizes = {load.node_id: batch_size(load.max_capacity) for load in loads}
     queues = {one.id: node_queue(one.slug) for one in known}
     attached = {one.id for one in known if one.transport == "attached"}
-    return planning.place_items(session, batches(plan(items, loads), sizes), queues, attached)
+    # Two items for each of a thousand nodes would be a thousand allocations: with this many, each gets a full one.
+    at_once = sizes if len(items) >= MANY_ITEMS else {}
+    return planning.place_items(session, batches(plan(items, loads, at_once), sizes), queues, attached)
 
 
 def _admitted_items(session: Session, by_kind: dict[str, int], concurrency: int) -> list[Candidate]:

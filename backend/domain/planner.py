@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 PARTS_OF_CAPACITY = 10
 LARGE_CAPACITY = 100
@@ -62,14 +63,19 @@ class Plan:
     waiting: tuple[Candidate, ...]
 
 
-def plan(items: Iterable[Candidate], nodes: Sequence[NodeLoad]) -> Plan:
+def plan(
+    items: Iterable[Candidate], nodes: Sequence[NodeLoad], at_once: Mapping[str, int] = MappingProxyType({})
+) -> Plan:
     """Quota first (the larger number wins), then the least loaded by in-flight/max_capacity; never above capacity.
 
     A node gets only kinds that it can collect, whatever its quota says. A feed whose quota nodes are all full goes to
     the least loaded node like any other. Ties go to the smaller node id, so the same input always gives the same plan.
     Cost: O(items · log nodes) for each kind of feed, and there are few kinds.
+
+    `at_once` says how many items in a row the least loaded node takes before the next one has its turn (by node id,
+    1 when it says nothing): with many more items to come, full batches instead of an item or two for each of many nodes.
     """
-    choice = _Choice(nodes)
+    choice = _Choice(nodes, at_once)
     assigned: list[tuple[Candidate, str]] = []
     waiting: list[Candidate] = []
     for item in items:
@@ -84,7 +90,9 @@ def plan(items: Iterable[Candidate], nodes: Sequence[NodeLoad]) -> Plan:
 class _Choice:
     """The nodes' loads while a plan is made, with a heap for each kind of feed."""
 
-    def __init__(self, nodes: Sequence[NodeLoad]) -> None:
+    def __init__(self, nodes: Sequence[NodeLoad], at_once: Mapping[str, int]) -> None:
+        self._at_once = at_once
+        self._turns: dict[str, tuple[str, int]] = {}
         self._nodes = {node.node_id: node for node in nodes}
         self._load = {node.node_id: node.in_flight for node in nodes}
         self._preferred = _preferences(nodes)
@@ -92,7 +100,7 @@ class _Choice:
 
     def take(self, item: Candidate) -> str | None:
         """The node for the item, which has it from now on."""
-        chosen = self._by_quota(item) or self._least_loaded(self._heap(item.kind))
+        chosen = self._by_quota(item) or self._by_load(item.kind)
         if chosen is not None:
             self._load[chosen] += 1
         return chosen
@@ -102,6 +110,16 @@ class _Choice:
             if self._has_room(name) and item.kind in self._nodes[name].kinds:
                 return name
         return None
+
+    def _by_load(self, kind: str) -> str | None:
+        name, left = self._turns.get(kind, ("", 0))
+        if left and self._has_room(name):
+            self._turns[kind] = (name, left - 1)
+            return name
+        chosen = self._least_loaded(self._heap(kind))
+        if chosen is not None:
+            self._turns[kind] = (chosen, self._at_once.get(chosen, 1) - 1)
+        return chosen
 
     def _heap(self, kind: str) -> list[tuple[float, str]]:
         heap = self._heaps.get(kind)

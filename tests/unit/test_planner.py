@@ -178,6 +178,35 @@ def test_two_thousand_items_over_a_hundred_nodes_are_spread_evenly() -> None:
     assert set(Counter(nodes_of(result)).values()) == {20}
 
 
+def test_many_items_over_many_nodes_make_full_batches_and_the_next_ones_go_to_the_other_nodes() -> None:
+    nodes = [NodeLoad(f"n{number:03}", 0, 50) for number in range(200)]
+    at_once = {node.node_id: 5 for node in nodes}
+    first = Counter(nodes_of(plan(items(500), nodes, at_once)))
+    assert first == {f"n{number:03}": 5 for number in range(100)}
+    loaded = [NodeLoad(node.node_id, first[node.node_id], 50) for node in nodes]
+    second = Counter(nodes_of(plan(items(500), loaded, at_once)))
+    assert second == {f"n{number:03}": 5 for number in range(100, 200)}
+
+
+@given(candidates, node_loads(), st.integers(1, 6))
+def test_several_at_once_places_as_much_and_never_above_capacity(
+    waiting: list[Candidate], nodes: list[NodeLoad], many: int
+) -> None:
+    result = plan(waiting, nodes, {node.node_id: many for node in nodes})
+    given_to = Counter(nodes_of(result))
+    by_id = {node.node_id: node for node in nodes}
+    assert all(
+        count <= max(0, by_id[name].max_capacity - by_id[name].in_flight) for name, count in given_to.items()
+    )
+    assert all(item.kind in by_id[name].kinds for item, name in result.assigned)
+    assert sorted(one.item_id for one in (*[item for item, _ in result.assigned], *result.waiting)) == sorted(
+        one.item_id for one in waiting
+    )
+    for left in result.waiting:
+        able = [node for node in nodes if left.kind in node.kinds]
+        assert all(node.in_flight + given_to[node.node_id] >= node.max_capacity for node in able)
+
+
 @given(candidates, node_loads())
 def test_batches_keep_node_run_and_limits_and_lose_nothing(
     waiting: list[Candidate], nodes: list[NodeLoad]
