@@ -10,16 +10,18 @@ import pytest
 from backend.api.access import RANKS, Access, declaration_of
 from tests.databases import SqliteTemplate
 from tests.integration.api.callers import CALLERS, Callers, register
+from tests.integration.api.decided_access import DECIDED, REPEATABLE
 from tests.integration.api.harness import build
 from tests.unit.test_routes_have_auth import make_app
 
 ME = {"user_id": "me"}
 APP = make_app()
-ROUTES = {
-    f"{method} {rule.rule}": declaration_of(APP.view_functions[rule.endpoint]).access
+DECLARED = {
+    f"{method} {rule.rule}": declaration_of(APP.view_functions[rule.endpoint])
     for rule in APP.url_map.iter_rules()
     for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
 }
+ROUTES = {route: declared.access for route, declared in DECLARED.items()}
 # The second prefix has the same functions.
 ASKED = sorted(route for route in ROUTES if "/api/v1/wx/" not in route)
 
@@ -41,6 +43,16 @@ def expected(access: Access, caller: str) -> int:
     if access is Access.NODE:
         return 0 if caller in {"node", "other node"} else 403
     return 0 if RANKS.get(caller, 0) >= RANKS[access.value] else 403
+
+
+def test_every_route_admits_whom_we_decided_on() -> None:
+    decided = {route: access for access, routes in DECIDED.items() for route in routes}
+    assert {route: ROUTES[route] for route in ASKED} == decided
+
+
+def test_every_post_takes_an_idempotency_key_or_may_be_repeated_anyway() -> None:
+    without = {route for route in ASKED if route.startswith("POST ") and not DECLARED[route].creates}
+    assert without == REPEATABLE
 
 
 @pytest.mark.parametrize("route", ASKED)
