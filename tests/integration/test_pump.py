@@ -73,7 +73,7 @@ def test_what_finds_no_room_waits_and_goes_on_as_soon_as_there_is_some(engine: E
         ({"is_active": False}, "It waits for a node: n: switched off."),
         ({"draining": True}, "It waits for a node: n: draining."),
         ({"presence_at": None}, "It waits for a node: n: not running."),
-        ({"presence_at": now(-46)}, "It waits for a node: n: silent for 46 s."),
+        ({"presence_at": now(-46)}, "It waits for a node: n: silent for 4"),
     ],
 )
 def test_a_node_that_is_not_available_gets_nothing_and_nothing_fails(
@@ -82,7 +82,9 @@ def test_a_node_that_is_not_available_gets_nothing_and_nothing_fails(
     node_id = building.make_node(engine)
     building.change(engine, Node, node_id, id=node_id, **values)
     report = building.dispatch(engine, building.make_task(engine, building.make_feeds(engine, 3)))
-    assert (report.allocations_created, report.items_waiting, report.reason) == (0, 3, reason)
+    assert (report.allocations_created, report.items_waiting) == (0, 3)
+    # On a busy machine the silence has grown a second or two meanwhile.
+    assert report.reason.startswith(reason)
     assert building.counted(engine, WorkItem) == {"waiting": 3}
 
 
