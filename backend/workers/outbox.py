@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from dataclasses import dataclass
@@ -21,7 +22,12 @@ SUFFIX = ".outcome"
 DEAD = "dead"
 FINAL = "final"
 PARTIAL = "partial"
-OUTCOME = TypeAdapter(Outcome)
+
+
+@functools.cache
+def _outcomes() -> TypeAdapter[Outcome]:
+    """Made when it is needed: it keeps 1 MB, and most processes never have anything to put away."""
+    return TypeAdapter(Outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class Outbox:
         temporary = self.directory / f".{name}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(self.cipher.encrypt(OUTCOME.dump_json(outcome).decode()))
+            file.write(self.cipher.encrypt(_outcomes().dump_json(outcome).decode()))
             file.flush()
             os.fsync(file.fileno())
         path = temporary.rename(self.directory / name)
@@ -77,7 +83,7 @@ class Outbox:
         return gone
 
     def _read(self, path: Path) -> Outcome:
-        return OUTCOME.validate_json(self.cipher.decrypt(path.read_text(encoding="ascii")))
+        return _outcomes().validate_json(self.cipher.decrypt(path.read_text(encoding="ascii")))
 
     def _bury(self, path: Path, why: str) -> None:
         grave = self.directory / DEAD
