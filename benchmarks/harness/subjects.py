@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from benchmarks.harness.feed_server import FeedServer
+from benchmarks.harness.feed_server import FeedServer, address
 from benchmarks.harness.ideal import list_schedule
 from benchmarks.harness.report import UNMEASURED, Value, best, median, ratio
 from benchmarks.harness.site import Site
@@ -131,5 +131,6 @@ def _constant(pids: frozenset[int]) -> Callable[[], Iterable[int]]:
 def urls(server: FeedServer | None, load: Load, unique: str) -> list[str]:
     """A URL for each item that nobody has asked for before."""
     if server is None:
-        return [f"http://127.1.0.1:9/{unique}-{number}" for number in range(len(load.delays))]
+        # Each on a host of its own: on one host, the product's politeness would be measured.
+        return [f"http://{address(number)}:9/{unique}" for number in range(len(load.delays))]
     return [server.url(number, f"{unique}-{number}", delay) for number, delay in enumerate(load.delays)]
