@@ -115,6 +115,7 @@ class Beat:
         if self.lost.due():
             yield self._find_lost
             yield lambda: scheduler.prune(self.engine)
+            yield lambda: repairs.forget_holds(self.engine)
 
     def _attempt(self, step: Callable[[], object]) -> None:
         try:

@@ -53,7 +53,7 @@ def draft_feed(url: str, *, kind: str, name: str = "", known_kinds: Collection[s
         )
     if troubles:
         raise InvalidInput(fields=troubles)
-    return FeedDraft(new_id(), kind, clean_name(name) or host_of(checked_url), checked_url)
+    return FeedDraft(new_id(), kind, clean_name(name) or clean_name(host_of(checked_url)), checked_url)
 
 
 def check_url(url: str) -> str:

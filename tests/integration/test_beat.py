@@ -14,10 +14,10 @@ from sqlalchemy import Engine
 from backend.dispatch import queues
 from backend.dispatch.beat import Beat, Timer, serve
 from backend.dispatch.broker import connect
-from backend.store import recovery
+from backend.store import hosts, recovery
 from backend.store.columns import now
-from backend.store.session import create_engine_for, read
-from backend.store.tables import Allocation, MessageTask, Node, Pulse, Tick, WorkItem
+from backend.store.session import create_engine_for, read, transact
+from backend.store.tables import Allocation, Host, MessageTask, Node, Pulse, Tick, WorkItem
 from backend.store.tables import Beat as BeatRow
 from tests import building
 from tests.building import LIMITS, row_of, rows_of
@@ -57,6 +57,12 @@ def test_a_tick_stamps_the_pulse_and_says_who_lives(engine: Engine, client: Redi
     assert row_of(engine, Pulse).alive_at > before
     beat.farewell()
     assert read(engine, recovery.live_beats) == 0
+
+
+def test_wishes_of_hosts_that_are_over_are_forgotten(engine: Engine, client: Redis) -> None:
+    transact(engine, lambda session: hosts.hold(session, {"over.example": -1.0, "busy.example": 60.0}))
+    beat_of(engine, client).tick()
+    assert [host.name for host in rows_of(engine, Host)] == ["busy.example"]
 
 
 def test_a_tick_brings_everything_forward_that_waits(engine: Engine, client: Redis) -> None:

@@ -96,3 +96,8 @@ def test_every_bad_field_of_a_feed_is_named_in_both_languages() -> None:
 def test_a_name_is_one_line_of_at_most_what_the_store_holds() -> None:
     assert clean_name("  two\n lines ") == "two lines"
     assert len(clean_name("n" * 300)) == MAX_NAME
+
+
+def test_a_feed_that_is_called_by_its_host_has_a_name_that_the_store_holds() -> None:
+    draft = draft_feed(f"https://{'a' * 300}/", kind="rss", known_kinds={"rss"})
+    assert draft.name == "a" * MAX_NAME
