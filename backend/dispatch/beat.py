@@ -100,6 +100,7 @@ class Beat:
             yield lambda: repairs.recover_expired(self.engine, self.delivery_attempts)
             yield lambda: repairs.replan_gone(self.engine)
             yield lambda: repairs.continue_expansions(self.engine)
+            yield lambda: repairs.give_up_held(self.engine)
             yield lambda: scheduler.plan_missing(self.engine, self.clock)
         if time_went_on:
             yield lambda: scheduler.fire_due(self.engine, self.clock)

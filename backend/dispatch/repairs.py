@@ -49,6 +49,11 @@ def release_due(engine: Engine) -> int:
     return transact(engine, recovery.release_due)
 
 
+def give_up_held(engine: Engine) -> int:
+    """End the waiting items of hosts that must be left alone for longer than a run waits; how many."""
+    return transact(engine, recovery.give_up_held)
+
+
 def close_runs(engine: Engine) -> int:
     """Close runs whose items have all ended."""
     return sum(close_run(engine, run_id) for run_id in read(engine, runs.ended))

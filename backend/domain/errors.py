@@ -118,7 +118,7 @@ class WorkError(CascadeError):
     """A plug-in's work failed. The only error that a plug-in may raise on purpose.
 
     `permanent`: never retry what cannot succeed. `retry_after`: seconds that the other side asked for;
-    `host_wait`: seconds for which its whole host wants to be left alone.
+    `host_wait`: seconds for which its whole host wants to be left alone; `busy_host`: which one, behind redirects.
     `ambiguous`: the request was sent and its answer is not known.
     `detail`: the other side's own words, kept short. `response_status`: its HTTP status, 0 without an answer.
     """
@@ -133,6 +133,7 @@ class WorkError(CascadeError):
         ambiguous: bool = False,
         retry_after: float | None = None,
         host_wait: float | None = None,
+        busy_host: str = "",
         detail: str = "",
         response_status: int = 0,
         **params: object,
@@ -142,6 +143,7 @@ class WorkError(CascadeError):
         self.ambiguous = ambiguous
         self.retry_after = retry_after
         self.host_wait = host_wait
+        self.busy_host = busy_host
         self.detail = detail[:500]
         super().__init__(code, detail=self.detail, **params)
 

@@ -95,7 +95,10 @@ def encodable_result(result: FetchResult) -> FetchResult:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why one piece of work failed. `retry_after` is in seconds, and so is `host_wait`: the whole host's wish."""
+    """Why one piece of work failed. `retry_after` is in seconds, and so is `host_wait`: the whole host's wish.
+
+    `host` is the one that wishes, where redirects led to another than the feed's own.
+    """
 
     code: str
     message: str
@@ -103,6 +106,7 @@ class Failure:
     ambiguous: bool = False
     retry_after: float | None = None
     host_wait: float | None = None
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

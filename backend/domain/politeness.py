@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -63,6 +64,11 @@ def admit(items: Iterable[Item], in_flight: Mapping[str, int], concurrency: int)
             used[item.host] = used.get(item.host, 0) + 1
             admitted.append(item)
     return admitted
+
+
+def sane_wait(asked: float | None) -> float | None:
+    """The wait that a plug-in asks for, at most a day; one that is no number of seconds is none."""
+    return None if asked is None or not isfinite(asked) else min(max(asked, 0.0), LAST_CHECK_SECONDS)
 
 
 def next_check_seconds(failures: int, asked: float | None = None) -> float:

@@ -44,6 +44,16 @@ class RetryPolicy:
         return RetryIn(max(wait, failure.retry_after or 0.0))
 
 
+def decide_item(policy: RetryPolicy, failure: Failure, attempt: int, chance: float) -> RetryIn | GiveUp:
+    """What follows a failed work item.
+
+    A run does not wait for a feed that must be left alone for longer than an hour: its task's next run would too.
+    """
+    if (failure.retry_after or 0.0) > MAXIMUM_WAIT_SECONDS:
+        return GiveUp()
+    return policy.decide(failure, attempt, chance)
+
+
 def decide_delivery(
     policy: RetryPolicy, failure: Failure, attempt: int, chance: float, *, repeatable: bool
 ) -> RetryIn | GiveUp | AskAPerson:

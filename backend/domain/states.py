@@ -122,7 +122,7 @@ WORK_ITEM = _cycle(
     "work_item",
     "waiting",
     {
-        "waiting": {"assigned", "done", "cancelled"},
+        "waiting": {"assigned", "done", "failed", "cancelled"},
         "assigned": {"waiting", "done", "failed", "cancelled"},
         "done": set(),
         "failed": {"waiting"},

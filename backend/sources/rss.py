@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from backend.domain.errors import WorkError
 from backend.domain.orders import FeedOrder, FetchResult
-from backend.domain.politeness import HOLD_SECONDS
+from backend.domain.politeness import HOLD_SECONDS, host_of_feed
 from backend.domain.ports import HttpClient, HttpRequest, HttpResponse
 from backend.sources.parsing import parse_feed
 
@@ -81,6 +81,7 @@ def status_error(response: HttpResponse, now: datetime) -> WorkError:
         retry_after=wait,
         # One feed's 429 is its host's answer to all of them.
         host_wait=(wait or HOLD_SECONDS) if status == 429 else wait,
+        busy_host=host_of_feed("rss", response.url),
         host=host,
         status=status,
     )

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from sqlalchemy import case, delete, func, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
+from backend.domain.orders import ItemOutcome
 from backend.store.columns import now
 from backend.store.tables import Host, WorkItem
 
 FORGOTTEN_AT_ONCE = 200
+
+
+def wishes(items: Iterable[ItemOutcome], of_items: Mapping[str, str]) -> dict[str, float]:
+    """By host, for how many seconds it is to be left alone; `of_items` names the host of each item that counts.
+
+    A host that has no turn soon is passed over too: each of its items would go to a node only to come back.
+    """
+    found: dict[str, float] = {}
+    for one in items:
+        if one.item_id not in of_items:
+            continue
+        names, seconds = {of_items[one.item_id]}, 0.0
+        if one.failure is not None and one.failure.host_wait:
+            names, seconds = names | {one.failure.host}, one.failure.host_wait
+        elif one.postponement is not None:
+            names, seconds = {one.postponement.host}, one.postponement.seconds
+        found |= {name: max(found.get(name, 0.0), seconds) for name in names if name and seconds}
+    return found
 
 
 def hold(session: Session, seconds: Mapping[str, float]) -> None:

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import delete, exists, func, select, true, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
+from backend.domain.messages import render
 from backend.domain.orders import Failure
 from backend.domain.planner import LARGEST_BATCH
+from backend.domain.retry import MAXIMUM_WAIT_SECONDS
 from backend.store import transitions
 from backend.store.columns import now
 from backend.store.deliveries import REPEATABLE_KIND
 from backend.store.settlement import error_entry
-from backend.store.tables import Allocation, Beat, Delivery, Pulse, WorkItem
+from backend.store.tables import Allocation, Beat, Delivery, Feed, Host, Pulse, WorkItem
 from backend.store.transitions import Change
 
 SWEEPER = "sweeper"
@@ -225,6 +227,38 @@ def release_due(session: Session) -> int:
             )
         released += len(ids)
     return released
+
+
+def give_up_held(session: Session) -> int:
+    """End waiting items of hosts that are to be left alone for longer than a run waits; how many.
+
+    Schedules leave their feeds out until then.
+    """
+    held = select(WorkItem.id, WorkItem.feed_id, Host.name, Host.held_until).join(
+        Host, Host.name == WorkItem.host
+    )
+    rows = session.execute(
+        held.where(WorkItem.state == "waiting", Host.held_until > now(MAXIMUM_WAIT_SECONDS))
+        .order_by(WorkItem.id)
+        .limit(BATCH)
+    ).all()
+    ended = 0
+    for name, until in sorted({(row.name, row.held_until) for row in rows}):
+        message = render("host_held", "en", {"host": name, "moment": f"{until:%Y-%m-%d %H:%M:%S} UTC"})
+        of_host = [row for row in rows if row.name == name]
+        change = Change(("waiting",), "failed", SWEEPER, message)
+        values = {"error_code": "host_held", "error_message": message, "not_before": None, "ended_at": now()}
+        ended += transitions.move(session, WorkItem, [row.id for row in of_host], change, **values)
+        session.execute(
+            update(Feed)
+            .where(
+                Feed.id.in_(sorted(row.feed_id for row in of_host)),
+                func.coalesce(Feed.next_check_at < until, true()),
+            )
+            .values(next_check_at=until),
+            execution_options={"synchronize_session": False},
+        )
+    return ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from backend.domain.messages import render
 from backend.domain.orders import Failure, ItemOutcome, Outcome, Postponement
 from backend.domain.ports import Standing
-from backend.domain.retry import GiveUp, RetryIn, RetryPolicy
+from backend.domain.retry import GiveUp, RetryIn, RetryPolicy, decide_item
 from backend.store import hosts, transitions
 from backend.store.collecting import Collected, make_deliveries, store_articles
 from backend.store.columns import now
@@ -159,7 +159,7 @@ def _apply(session: Session, outcomes: Sequence[Outcome], policy: RetryPolicy) -
         row = rows.get(one.item_id)
         if row is not None and _is_held(row, outcome.allocation_id):
             ended |= _end_attempt(session, row, one, policy)
-    hosts.hold(session, _wishes(ordered, rows))
+    hosts.hold(session, hosts.wishes(ordered, {item_id: row.host for item_id, row in rows.items()}))
     note_ends(session, ordered, feeds, ended)
 
 
@@ -170,16 +170,6 @@ def _end_attempt(session: Session, row: Any, one: ItemOutcome, policy: RetryPoli
     elif one.failure is not None and _fail(session, row, one.failure, policy):
         return {one.item_id}
     return set()
-
-
-def _wishes(items: Iterable[ItemOutcome], rows: Mapping[str, Any]) -> dict[str, float]:
-    """By host, for how many seconds it wants to be left alone."""
-    found: dict[str, float] = {}
-    for one in items:
-        row, wait = rows.get(one.item_id), one.failure.host_wait if one.failure else None
-        if row is not None and row.host and wait:
-            found[row.host] = max(found.get(row.host, 0.0), wait)
-    return found
 
 
 def _postpone(session: Session, row: Any, postponement: Postponement) -> None:
@@ -277,7 +267,7 @@ def _fail(session: Session, row: Any, failure: Failure, policy: RetryPolicy) -> 
         "error_code": failure.code,
         "error_message": failure.message,
     }
-    decision = policy.decide(failure, attempt, random.random())  # noqa: S311
+    decision = decide_item(policy, failure, attempt, random.random())  # noqa: S311
     match decision:
         case RetryIn(seconds):
             reason = f"attempt {attempt} of {policy.attempts} failed; the next one comes in {seconds:.0f} s"

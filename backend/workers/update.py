@@ -16,7 +16,7 @@ from backend.domain.orders import (
     encodable,
     encodable_result,
 )
-from backend.domain.politeness import host_of_feed
+from backend.domain.politeness import host_of_feed, sane_wait
 from backend.domain.ports import Source, Standing
 from backend.workers.batch import Batch
 from backend.workers.kit import Kit, Reporter
@@ -64,9 +64,10 @@ def collect(feed: FeedOrder, kit: Kit) -> ItemOutcome:
         return ItemOutcome(feed.item_id, feed.feed_id, result=replace(result, asked_url=feed.url))
     except WorkError as error:
         log.info("feed %s (%s): %s", feed.feed_id, feed.name, error)
-        if error.host_wait:
-            kit.hosts.hold(host, error.host_wait)
-        return ItemOutcome(feed.item_id, feed.feed_id, failure=failure_of(error))
+        failure = failure_of(error)
+        for one in {host, failure.host} if failure.host_wait else ():
+            kit.hosts.hold(one, failure.host_wait or 0.0)
+        return ItemOutcome(feed.item_id, feed.feed_id, failure=failure)
     except (Exception, SystemExit) as error:
         log.exception("feed %s (%s): unexpected error", feed.feed_id, feed.name)
         return ItemOutcome(feed.item_id, feed.feed_id, failure=unexpected(error))
@@ -88,8 +89,9 @@ def failure_of(error: WorkError) -> Failure:
         encodable(error.sentence()),
         error.permanent,
         error.ambiguous,
-        error.retry_after,
-        error.host_wait,
+        sane_wait(error.retry_after),
+        sane_wait(error.host_wait),
+        error.busy_host,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from backend.dispatch.pump import Limits, pump
-from backend.dispatch.repairs import release_due
+from backend.dispatch.repairs import close_runs, give_up_held, release_due
 from backend.domain.errors import Conflict
 from backend.domain.feeds import draft_feed
 from backend.domain.identifiers import new_id
@@ -248,8 +248,56 @@ def test_a_postponed_item_waits_without_having_been_tried(engine: Engine) -> Non
     assert "example.com is left alone" in item.reason
     assert pump(engine, None, limits(0)) == 0
     building.change(engine, WorkItem, not_before=now(-1))
+    building.change(engine, Host, held_until=now(-1))
     assert release_due(engine) == 1
     assert pump(engine, None, limits(0)) == 1
+
+
+def test_a_host_without_a_turn_soon_is_passed_over_instead_of_asked_with_each_of_its_items(
+    engine: Engine,
+) -> None:
+    node_id = building.make_node(engine, capacity=100)
+    run_on_hosts(engine, "example.com", "calm.example", each=5)
+    ledger = building.ledger_for(engine, node_id)
+    pump(engine, None, limits(2))
+    while order := ledger.begin_next("node:n", new_id(), 100):
+        ledger.settle(postponed(order, 30.0) if "example.com" in order.feeds[0].url else outcome_of(order))
+    pump(engine, None, limits(2))
+    assert set(busy(engine)) == {"calm.example"}
+
+
+def test_a_run_does_not_wait_for_a_host_that_wants_a_day_of_quiet_and_schedules_leave_it_out(
+    engine: Engine,
+) -> None:
+    node_id = building.make_node(engine, capacity=100)
+    run_on_hosts(engine, "example.com", each=3)
+    day = replace(BUSY, retry_after=86_400.0, host_wait=86_400.0)
+    ledger = building.ledger_for(engine, node_id)
+    pump(engine, None, limits(1))
+    order = ledger.begin_next("node:n", new_id(), 100)
+    assert order is not None
+    ledger.settle(outcome_of(order, day))
+    assert building.counted(engine, WorkItem) == {"failed": 1, "waiting": 2}
+    assert (give_up_held(engine), give_up_held(engine)) == (2, 0)
+    assert close_runs(engine) == 1
+    asked, *others = building.items_of(engine)
+    assert (asked.error_code, asked.attempts) == ("http_status", 1)
+    assert {(item.error_code, item.attempts) for item in others} == {("host_held", 0)}
+    assert "example.com asked to be left alone until" in others[0].error_message
+    for feed in rows_of(engine, Feed):
+        assert feed.next_check_at - datetime.now(UTC) > timedelta(hours=23)
+
+
+def test_waiting_items_of_a_host_that_wants_an_hour_of_quiet_at_most_go_on_waiting(engine: Engine) -> None:
+    run_on_hosts(engine, "example.com", "quiet.example", each=1)
+    transact(engine, lambda session: hosts.hold(session, {"example.com": 3590.0, "other.example": 86_400.0}))
+    assert give_up_held(engine) == 0
+    assert building.counted(engine, WorkItem) == {"waiting": 2}
+
+
+def test_where_redirects_led_to_a_busy_host_both_get_their_quiet(engine: Engine) -> None:
+    collect(engine, replace(BUSY, host="behind.example"))
+    assert read(engine, hosts.held).keys() == {"example.com", "behind.example"}
 
 
 def test_two_feeds_can_not_get_one_address_by_hand_either(engine: Engine) -> None:

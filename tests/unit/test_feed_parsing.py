@@ -470,6 +470,11 @@ def test_only_busy_statuses_carry_a_wait() -> None:
     assert waits == {404: None, 429: 7.0, 500: None, 503: 7.0}
 
 
+def test_a_busy_status_names_the_host_that_gave_it_wherever_redirects_led() -> None:
+    error = status_error(HttpResponse(429, {}, b"", "https://Behind.example:8443/feed", BASE), NOW)
+    assert (error.host_wait, error.busy_host) == (60.0, "behind.example:8443")
+
+
 def test_a_json_feed_without_its_version_needs_items_that_look_like_one() -> None:
     assert [a.key for a in parse(json.dumps({"items": [{"id": "a", "url": "https://x.example/"}]}))] == ["a"]
     with pytest.raises(WorkError, match="JSON that is no JSON Feed"):

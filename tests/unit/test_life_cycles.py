@@ -71,7 +71,6 @@ def test_a_state_that_does_not_exist_allows_nothing() -> None:
         (ALLOCATION, "pending", "completed"),
         (ALLOCATION, "completed", "pending"),
         (WORK_ITEM, "done", "waiting"),
-        (WORK_ITEM, "waiting", "failed"),
         (DELIVERY, "delivered", "waiting"),
         (DELIVERY, "waiting", "unconfirmed"),
         (PUBLISH_TASK, "unconfirmed", "running"),

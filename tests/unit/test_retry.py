@@ -14,6 +14,7 @@ from backend.domain.retry import (
     RetryIn,
     RetryPolicy,
     decide_delivery,
+    decide_item,
     restart_wait,
 )
 
@@ -44,6 +45,13 @@ def test_the_wait_doubles_and_is_spread(attempt: int, chance: float, seconds: fl
 @pytest.mark.parametrize("attempt", [4, 5, 100])
 def test_spent_attempts_end_it(attempt: int) -> None:
     assert POLICY.decide(failure(), attempt, 0.5) == GiveUp()
+
+
+def test_a_run_waits_an_hour_at_most_for_one_feed_and_deliveries_wait_as_long_as_they_must() -> None:
+    assert decide_item(POLICY, failure(retry_after=3600.0), 1, 0.5) == RetryIn(3600.0)
+    assert decide_item(POLICY, failure(retry_after=3601.0), 1, 0.5) == GiveUp()
+    decision = decide_delivery(POLICY, failure(retry_after=3601.0), 1, 0.5, repeatable=True)
+    assert decision == RetryIn(3601.0)
 
 
 def test_a_permanent_failure_ends_it_at_the_first_attempt() -> None:

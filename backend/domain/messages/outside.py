@@ -55,6 +55,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{host} says that this feed is gone for good (410); remove it or enter its new address.",
         "{host} 表示该订阅源已永久删除（410）；请移除它或填写新地址。",
     ),
+    "host_held": (
+        "{host} asked to be left alone until {moment}; schedules collect its feeds again after that.",
+        "{host} 要求在 {moment} 之前不再访问；此后定时任务会再次采集它的订阅源。",
+    ),
     "not_a_feed": (
         "{host} sent no feed but {found}; enter the feed's own address (RSS, Atom or JSON Feed).",
         "{host} 返回的不是订阅源，而是{found}；请填写订阅源本身的地址（RSS、Atom 或 JSON Feed）。",

@@ -66,6 +66,22 @@ def test_a_host_that_answered_429_is_not_asked_again_meanwhile(bench: Bench) -> 
     assert bench.source.started == ["busy"]
 
 
+def test_a_host_behind_redirects_that_is_busy_is_held_too_and_a_mad_wish_stops_nobody(bench: Bench) -> None:
+    bench.source.errors = {
+        "busy": WorkError("http_status", status=429, host="x", host_wait=60.0, busy_host="behind.example"),
+        "mad": WorkError("http_status", status=429, host="x", host_wait=float("inf"), retry_after=1e300),
+    }
+    bench.execute(update_order("busy", "mad", "fine"))
+    [outcome] = bench.ledger.settled
+    found = {one.item_id: one for one in outcome.items}
+    assert found["i-fine"].result is not None
+    mad, busy = found["i-mad"].failure, found["i-busy"].failure
+    assert mad is not None
+    assert busy is not None
+    assert (mad.host_wait, mad.retry_after, busy.host) == (None, 86_400.0, "behind.example")
+    assert bench.kit.hosts.enter("behind.example") is not None
+
+
 def test_a_feed_of_a_kind_that_nobody_reads_fails_with_the_kinds_that_are_there(bench: Bench) -> None:
     strange = update_order("a")
     order = WorkOrder(
