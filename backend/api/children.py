@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from flask import Response, g, request
+from flask import Response, g
 from sqlalchemy.orm import Session
 
 from backend.api.access import Access, declare
 from backend.api.answers import Reply
 from backend.api.context import asking_node, parts
+from backend.api.preconditions import tagged, unchanged
 from backend.api.routes import Routes
 from backend.api.schemas.children import ChildFeedAnswer, ChildTaskAnswer, HeartbeatAnswer, HeartbeatRequest
 from backend.api.sync_logging import entry, log_refusals
-from backend.domain.identifiers import digest
 from backend.store import child_lists, sync_logs
 from backend.store.beats import SentBeat
 from backend.store.session import read, transact
@@ -66,49 +64,40 @@ def _hear(said: HeartbeatRequest) -> HeartbeatAnswer:
 
 
 @children.get("/feeds")
-@declare(Access.NODE)
+@declare(Access.NODE, versioned=True)
 def feeds() -> Reply[list[ChildFeedAnswer]] | Response:
     """Every feed, as a plain list; WeRSS children get WeChat accounts only. With `If-None-Match`: 304 while nothing changed."""
     third_party = _is_third_party()
     found = read(parts().engine, lambda session: child_lists.feeds_for(session, third_party=third_party))
-    etag = _etag(found)
-    if _is_known(etag):
-        return _unchanged(etag)
+    if (same := unchanged(found)) is not None:
+        _mark_synced()
+        return same
     _log_pull(len(found))
-    return Reply([ChildFeedAnswer.model_validate(one) for one in found], headers={"ETag": etag})
+    return tagged([ChildFeedAnswer.model_validate(one) for one in found], found)
 
 
 @children.get("/message-tasks")
-@declare(Access.NODE)
+@declare(Access.NODE, versioned=True)
 def message_tasks() -> Reply[list[ChildTaskAnswer]] | Response:
     """Every enabled message task, as a plain list, with what it takes to deliver. With `If-None-Match`: 304 while nothing changed."""
     cipher, third_party = parts().cipher, _is_third_party()
     found = read(
         parts().engine, lambda session: child_lists.tasks_for(session, cipher, third_party=third_party)
     )
-    etag = _etag(found)
-    if _is_known(etag):
-        return _unchanged(etag)
+    if (same := unchanged(found)) is not None:
+        _mark_synced()
+        return same
     _log_pull(len(found))
-    return Reply([ChildTaskAnswer.model_validate(one) for one in found], headers={"ETag": etag})
+    return tagged([ChildTaskAnswer.model_validate(one) for one in found], found)
 
 
 def _is_third_party() -> bool:
     return not asking_node().instance
 
 
-def _etag(found: Sequence[object]) -> str:
-    return f'"{digest(*map(repr, found))[:32]}"'
-
-
-def _is_known(etag: str) -> bool:
-    return request.if_none_match.contains(etag.strip('"'))
-
-
-def _unchanged(etag: str) -> Response:
+def _mark_synced() -> None:
     node_id = asking_node().id
     transact(parts().engine, lambda session: child_lists.mark_synced(session, node_id))
-    return Response(status=304, headers={"ETag": etag})
 
 
 def _log_pull(count: int) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import TypeVar
 
-from flask import request
+from flask import Response, request
 
 from backend.api.answers import Reply, plain
 from backend.api.context import parts
@@ -49,3 +49,9 @@ def require_match(version: object) -> None:
     """Hold `If-Match`; without one anything matches. Raises `PreconditionFailed`."""
     if is_conditional() and not request.if_match.contains(tag_of(version)):
         raise PreconditionFailed
+
+
+def unchanged(version: object) -> Response | None:
+    """The answer 304 when the caller has this version already, for a GET that would rather not make its own."""
+    tag = tag_of(version)
+    return Response(status=304, headers={"ETag": f'"{tag}"'}) if request.if_none_match.contains(tag) else None
