@@ -52,7 +52,8 @@ class WerssDatabase:
         if kind not in self.names:
             return
         source = table(self.names[kind], *(column(name) for name in self.columns[kind]))
-        query = select(source).order_by(source.c.id).limit(size)
+        # SQLite lets even a primary key be NULL; such a row has no place to go on from.
+        query = select(source).where(source.c.id.is_not(None)).order_by(source.c.id).limit(size)
         last: Any = None
         while True:
             after = query if last is None else query.where(source.c.id > last)

@@ -151,10 +151,22 @@ class WerssImport:
             why = Why("werss_unusable", {"detail": troubles})
             tally.left += [_noted(row, why) for row, _ in part]
             return
-        tally.taken += len(part)
-        for _, one in part:
+        for row, one in self._arrived(tally, kind, part):
+            tally.taken += 1
             kind.taken(one)
-        tally.remarks += [_noted(row, why) for row, one in part for why in getattr(one, "remarks", ())]
+            tally.remarks += [_noted(row, why) for why in getattr(one, "remarks", ())]
+
+    def _arrived(self, tally: Tally, kind: Kind[T], part: Sequence[tuple[Row, T]]) -> Sequence[tuple[Row, T]]:
+        """Those that are really here now: a database takes more names for the same than Python, and others write too."""
+        if not part or not self.applied:
+            return part
+        here = read(self.engine, lambda session: kind.standing(session, [one for _, one in part])).ids
+        tally.left += [
+            _noted(row, Why("werss_taken", {"other": _name(row)}))
+            for row, one in part
+            if kind.key(one) not in here
+        ]
+        return [(row, one) for row, one in part if kind.key(one) in here]
 
     def _feeds(self) -> Kind[MovedFeed]:
         zone = ZoneInfo(self.zone)

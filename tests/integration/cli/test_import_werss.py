@@ -227,6 +227,26 @@ def test_names_and_keys_that_are_taken_are_left_or_changed(
     assert {row.name for row in rows(engine, Node)} >= {"子节点1", "子节点1 55440000", "n3"}
 
 
+def test_a_name_that_only_the_database_takes_for_another_is_left(
+    here: Cascade, werss: WerssStandin, engine: Engine
+) -> None:
+    werss.add("users", user("jose"), user("josé"))
+    users = run(here, werss, "--apply")["tables"]["users"]
+    assert users["taken"] == len(rows(engine, User))
+    assert users["taken"] + len(users["left"]) == 2
+
+
+@pytest.mark.parametrize("era", [""], indirect=True)
+def test_of_both_eras_in_one_database_the_filled_one_counts(cli: Cascade, werss: WerssStandin) -> None:
+    # A newer WeRSS makes its own tables beside those of the older one, whose rows stay where they are.
+    newer = WerssStandin(werss.url, "we_")
+    newer.add("cascade_nodes", node())
+    newer.close()
+    fill(werss)
+    said = counts(run(cli, werss))
+    assert (said["feeds"], said["articles"][0], said["nodes"]) == ((2, 0, 0), 230, (1, 0, 0))
+
+
 def test_only_what_is_asked_for_is_taken(cli: Cascade, werss: WerssStandin) -> None:
     fill(werss)
     assert counts(run(cli, werss, "--tables", "users")) == {"users": (1, 0, 1)}
