@@ -142,7 +142,7 @@ def test_the_example_says_what_is_missing_or_refused(system: System) -> None:
 def test_the_page_s_python_dispatches_all_and_one(system: System, key: str) -> None:
     page = (ROOT / "docs" / "moving-from-werss.md").read_text(encoding="utf-8")
     [block] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len([line for line in block.splitlines() if line.strip()]) <= 12
+    assert len([line for line in block.splitlines() if line.strip()]) <= 10
     told = {"CASCADE_PARENT_URL": system.url, "CASCADE_ACCESS_KEY": key, "TASK_ID": "news"}
     done = subprocess.run(
         [sys.executable, "-c", block],
@@ -155,5 +155,5 @@ def test_the_page_s_python_dispatches_all_and_one(system: System, key: str) -> N
     assert done.returncode == 0, done.stderr
     *nodes, everything, one = done.stdout.splitlines()
     assert any(line.startswith("子节点1 True True") for line in nodes)
-    assert everything.startswith("1 tasks, 1 allocations")
-    assert one.startswith("1 tasks, ")
+    assert re.match(r"1 tasks, \S", everything)
+    assert re.match(r"1 tasks, \S", one)
