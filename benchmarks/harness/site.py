@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pymysql
 from sqlalchemy import Engine
 
 from backend.store.migrate import upgrade
@@ -15,6 +16,7 @@ from backend.store.session import create_engine_for
 from tests.servers import MariaDb, RedisServer
 
 BUFFER_POOL = 512 * 1024 * 1024
+REDO_LOG = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,9 @@ def site(database: str = "mariadb") -> Iterator[Site]:
                 # The tests' server is small on purpose; a benchmark's rows must fit.
                 mariadb.execute("SET GLOBAL innodb_buffer_pool_size = %s", BUFFER_POOL)
                 mariadb.execute("SET GLOBAL max_connections = 2000")
+                # Before 10.9 the server can't change it while it runs.
+                with suppress(pymysql.err.OperationalError):
+                    mariadb.execute("SET GLOBAL innodb_log_file_size = %s", REDO_LOG)
             yield Site(folder, redis, mariadb)
         finally:
             if mariadb is not None:
