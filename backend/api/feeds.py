@@ -9,7 +9,7 @@ from flask import Response, request
 
 from backend.api.access import Access, declare
 from backend.api.context import actor, language, parts
-from backend.api.inputs import UnreadableBody
+from backend.api.inputs import UnreadableBody, read_content
 from backend.api.routes import Routes
 from backend.api.schemas.common import Page
 from backend.api.schemas.feeds import (
@@ -131,7 +131,7 @@ def import_feeds() -> ImportAnswer:
     """Add the feeds of an OPML file; doing it again adds nothing."""
     if request.mimetype not in OPML_TYPES:
         raise UnreadableBody(expected=OPML_TYPES[0])
-    listed = parse_opml(request.get_data())
+    listed = parse_opml(read_content())
     drafts, refused = _drafts(listed.entries)
     added = 0
     for start in range(0, len(drafts), IMPORT_CHUNK):

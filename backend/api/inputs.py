@@ -7,6 +7,7 @@ from typing import TypeVar
 from flask import request
 from pydantic import BaseModel
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from backend.api.schemas.common import FormRequest
 from backend.domain.errors import CascadeError
@@ -27,13 +28,23 @@ def read_body(model: type[Model], *, any_content_type: bool = False) -> Model:
     """The JSON body, or for a `FormRequest` the form, as a model. Raises `UnreadableBody`, and pydantic's errors."""
     if issubclass(model, FormRequest) and request.mimetype in FORMS:
         return model.model_validate(_last_values(request.form))
-    content = request.get_data()
+    content = read_content()
     if not content and not body_is_required(model):
         return model.model_validate({})
     if not any_content_type and not request.is_json:
         also = FORMS if issubclass(model, FormRequest) else ()
         raise UnreadableBody(expected=", ".join(("application/json", *also)))
     return model.model_validate_json(content)
+
+
+def read_content() -> bytes:
+    """The raw body. Raises `RequestEntityTooLarge` also for one that came in chunks, without saying its length."""
+    content = request.get_data()
+    limit = request.max_content_length
+    if request.content_length is None and limit is not None and len(content) >= limit:
+        # werkzeug stops reading at the limit: what is here is the beginning of a body, and no body.
+        raise RequestEntityTooLarge
+    return content
 
 
 def read_query(model: type[Model]) -> Model:

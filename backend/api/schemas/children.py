@@ -63,7 +63,7 @@ class HeartbeatRequest(ChildRequest):
         """Read a body that may hold anything: old children send forms, or nothing."""
         try:
             said = json.loads(json_data)
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
         return cls.model_validate(said if isinstance(said, dict) else {})
 

@@ -449,6 +449,7 @@ def test_an_upload_may_be_larger_than_other_bodies_but_not_without_end(api: Api)
         (b"callback_url=x", "application/x-www-form-urlencoded"),
         (b"not json", "text/plain"),
         (b"[1]", "application/json"),
+        (b"[" * 100_000, "application/json"),
         (b'{"callback_url": 5, "workers": [], "running": "x", "surprise": 1}', "application/json"),
     ],
 )

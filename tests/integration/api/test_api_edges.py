@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from io import BytesIO
 
 import pytest
 from flask.testing import FlaskClient
@@ -46,6 +47,24 @@ def test_a_body_over_a_megabyte_is_refused(admin: FlaskClient, path: str) -> Non
     answer = admin.post(path, json={"name": "x" * (1024 * 1024)})
     assert data(answer, 413) == {"error": "body_too_large"}
     assert "1 MB" in answer.get_json()["message"]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("path", "content_type", "limit"),
+    [(FEEDS, "application/json", 1024 * 1024), (f"{FEEDS}/import", "text/x-opml", 10 * 1024 * 1024)],
+)
+def test_a_body_in_chunks_is_not_cut_at_the_limit(
+    admin: FlaskClient, path: str, content_type: str, limit: int
+) -> None:
+    answer = admin.post(
+        path,
+        input_stream=BytesIO(b"x" * (limit + 1)),
+        content_type=content_type,
+        headers={"Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert data(answer, 413) == {"error": "body_too_large"}
 
 
 @pytest.mark.parametrize(
