@@ -40,6 +40,15 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What an item's host allows: until when it is to be left alone, and how many other items of it nodes have."""
+
+    name: str = ""
+    held_until: datetime | None = None
+    in_flight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class AllocationFacts:
     """What an allocation waits with."""
 
@@ -61,9 +70,16 @@ class SendingFacts:
     capacity: int = 1
 
 
-def why_item_waits(backoff: Backoff, feed_kind: str, scene: Scene) -> Why:
+def why_item_waits(backoff: Backoff, feed_kind: str, scene: Scene, host: HostFacts | None = None) -> Why:
     """Why a waiting work item has no node yet; `feed_kind` decides which nodes could take it."""
-    return _backoff(backoff, scene) or _no_room(feed_kind, scene) or _no_beat(scene) or Why("why_next_plan")
+    return (
+        _backoff(backoff, scene)
+        or _host_held(host, scene)
+        or _no_room(feed_kind, scene)
+        or _no_beat(scene)
+        or (Why("why_host_busy") if host and host.in_flight else None)
+        or Why("why_next_plan")
+    )
 
 
 def why_delivery_waits(backoff: Backoff, sending: SendingFacts, scene: Scene) -> Why:
@@ -119,6 +135,12 @@ def _backoff(backoff: Backoff, scene: Scene) -> Why | None:
         "error": error[:ERROR_LENGTH].rstrip(". "),
     }
     return Why("why_backoff", facts)
+
+
+def _host_held(host: HostFacts | None, scene: Scene) -> Why | None:
+    if host is None or host.held_until is None or host.held_until <= scene.now:
+        return None
+    return Why("why_host_held", {"host": host.name, "moment": host.held_until})
 
 
 def _no_beat(scene: Scene) -> Why | None:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from backend.domain.orders import ItemOutcome
+from backend.domain.waiting import HostFacts
 from backend.store.columns import now
 from backend.store.tables import Host, WorkItem
 
@@ -65,6 +66,15 @@ def in_flight(session: Session) -> dict[str, int]:
         .group_by(WorkItem.host)
     )
     return {row[0]: row[1] for row in session.execute(query)}
+
+
+def facts(session: Session, name: str) -> HostFacts:
+    """What one host allows; an empty name is nobody's."""
+    if not name:
+        return HostFacts()
+    until = session.scalar(select(Host.held_until).where(Host.name == name))
+    busy = select(func.count()).where(WorkItem.state == "assigned", WorkItem.host == name)
+    return HostFacts(name, until, session.scalar(busy) or 0)
 
 
 def forget_past(session: Session) -> int:

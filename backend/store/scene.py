@@ -21,7 +21,7 @@ from backend.domain.waiting import (
     why_run_waits,
 )
 from backend.domain.why import Why
-from backend.store import nodes
+from backend.store import hosts, nodes
 from backend.store.columns import now
 from backend.store.deliveries import assigned_count, recent_attempts
 from backend.store.recovery import live_beats
@@ -104,7 +104,7 @@ def _explain_item(session: Session, one: str) -> tuple[str, Why] | None:
 def why_of_item(session: Session, row: WorkItem, at: Scene) -> Why:
     """Why the item waits for a node, or for the allocation that has it; how it ended."""
     if row.state == "waiting":
-        return why_item_waits(backoff_of(row), row.feed_kind, at)
+        return why_item_waits(backoff_of(row), row.feed_kind, at, hosts.facts(session, row.host))
     return _assigned(session, row, at) or _ended(row.state, row.error_message or row.reason)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, and_, case, func, select
 from sqlalchemy.orm import Session
 
 from backend.domain.identifiers import first_id_of
@@ -14,6 +15,7 @@ from backend.domain.nodes import availability
 from backend.domain.waiting import (
     AllocationFacts,
     Backoff,
+    HostFacts,
     Scene,
     why_allocation_waits,
     why_delivery_waits,
@@ -21,8 +23,9 @@ from backend.domain.waiting import (
 )
 from backend.domain.why import Why
 from backend.store.allocation_views import OPEN, count_allocations
+from backend.store.columns import now
 from backend.store.scene import scene, sending_facts_of
-from backend.store.tables import Allocation, Delivery, WorkItem
+from backend.store.tables import Allocation, Delivery, Host, WorkItem
 
 # Work that ended today was made since yesterday; older stragglers are not worth a scan.
 LOOK_BACK = timedelta(days=1)
@@ -55,24 +58,56 @@ def waiting_items(session: Session, at: Scene, run_ids: Sequence[str] | None = N
     Those of one error and kind of feed wait together; the moment is that of the first one that may go on.
     """
     where = [] if run_ids is None else [WorkItem.run_id.in_(run_ids)]
-    query = (
+    groups = [
+        WaitingGroup(
+            "update",
+            why_item_waits(
+                Backoff(until, attempts, code, said), kind, at, HostFacts(name, held_until, int(is_busy))
+            ),
+            count,
+            since,
+        )
+        for kind, code, name, held_until, is_busy, count, since, until, attempts, said in session.execute(
+            _items_by_reason().where(*where)
+        )
+    ]
+    return _merged(groups)
+
+
+def _items_by_reason() -> Select[Any]:
+    """Only hosts that hinder are told apart: those that are to be left alone, and those of which nodes have items."""
+    busy = (
+        select(WorkItem.host, func.count().label("in_flight"))
+        .where(WorkItem.state == "assigned", WorkItem.host != "")
+        .group_by(WorkItem.host)
+        .subquery()
+    )
+    held = and_(Host.name == WorkItem.host, Host.held_until > now())
+    host = case((Host.held_until.is_not(None), WorkItem.host), else_="")
+    return (
         select(
             WorkItem.feed_kind,
             WorkItem.error_code,
+            host,
+            func.max(Host.held_until),
+            busy.c.host.is_not(None),
             func.count(),
             func.min(WorkItem.created_at),
             func.min(WorkItem.not_before),
             func.max(WorkItem.attempts),
             func.max(WorkItem.error_message),
         )
-        .where(WorkItem.state == "waiting", *where)
-        .group_by(WorkItem.feed_kind, WorkItem.error_code, WorkItem.not_before.is_(None))
+        .outerjoin(Host, held)
+        .outerjoin(busy, busy.c.host == WorkItem.host)
+        .where(WorkItem.state == "waiting")
+        .group_by(
+            WorkItem.feed_kind,
+            WorkItem.error_code,
+            host,
+            busy.c.host.is_not(None),
+            WorkItem.not_before.is_(None),
+        )
     )
-    groups = [
-        WaitingGroup("update", why_item_waits(Backoff(until, attempts, code, said), kind, at), count, since)
-        for kind, code, count, since, until, attempts, said in session.execute(query)
-    ]
-    return _merged(groups)
 
 
 def _deliveries(session: Session, at: Scene) -> list[WaitingGroup]:

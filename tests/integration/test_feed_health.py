@@ -17,10 +17,12 @@ from backend.domain.feeds import draft_feed
 from backend.domain.identifiers import new_id
 from backend.domain.orders import Failure, FetchResult, ItemOutcome, Outcome, Postponement, WorkOrder
 from backend.domain.politeness import HostLimits
-from backend.store import alerts, feeds, hosts, runs
+from backend.store import alerts, feeds, hosts, recovery, runs
 from backend.store.columns import now
+from backend.store.scene import explain
 from backend.store.session import read, transact
 from backend.store.tables import Alert, Feed, FeedMove, Host, WorkItem
+from backend.store.waiting import waiting
 from tests import building
 from tests.building import GONE, drafts, outcome_of, row_of, rows_of
 
@@ -222,6 +224,22 @@ def test_a_429_holds_the_other_feeds_of_its_host_until_it_is_over(engine: Engine
     assert busy(engine) == {"calm.example": 1, "busy.example": 1}
     assert transact(engine, hosts.forget_past) == 1
     assert rows_of(engine, Host) == []
+
+
+def test_items_that_wait_for_their_host_say_so(engine: Engine) -> None:
+    building.make_node(engine, capacity=100)
+    run_on_hosts(engine, "crowded.example", "busy.example", each=3)
+    transact(engine, lambda session: hosts.hold(session, {"busy.example": 600.0}))
+    transact(engine, lambda session: recovery.stamp_pulse(session, "beat", 45.0))
+    pump(engine, None, limits(1))
+    groups = read(engine, waiting)
+    assert {(group.why.code, group.count) for group in groups} == {("why_host_held", 3), ("why_host_busy", 2)}
+    whys = {
+        (item.host, read(engine, lambda session, one=item.id: explain(session, one)).why.code)  # type: ignore[misc]
+        for item in building.items_of(engine)
+        if item.state == "waiting"
+    }
+    assert whys == {("busy.example", "why_host_held"), ("crowded.example", "why_host_busy")}
 
 
 def test_a_shorter_wish_does_not_shorten_a_longer_one(engine: Engine) -> None:

@@ -18,6 +18,7 @@ from backend.domain.nodes import NodeFacts
 from backend.domain.waiting import (
     AllocationFacts,
     Backoff,
+    HostFacts,
     Scene,
     SendingFacts,
     why_allocation_waits,
@@ -86,6 +87,25 @@ def scene(*known: NodeFacts, beats: int = 1, recover_after: datetime | None = No
 )
 def test_an_item_waits_for_the_first_of_these(backoff: Backoff, at: Scene, code: str, said: str) -> None:
     why = why_item_waits(backoff, "rss", at)
+    assert why.code == code
+    assert said in why.sentence()
+
+
+@pytest.mark.parametrize(
+    ("backoff", "host", "at", "code", "said"),
+    [
+        (Backoff(), HostFacts("a.example", SOON, 2), scene(NODE), "why_host_held", "a.example is to be left"),
+        (Backoff(), HostFacts("a.example", SOON), scene(), "why_host_held", "Not before 2026-03-01 09:05:00"),
+        (FAILED, HostFacts("a.example", SOON), scene(NODE), "why_backoff", "attempt 2"),
+        (Backoff(), HostFacts("a.example", PAST), scene(NODE), "why_next_plan", "has room"),
+        (Backoff(), HostFacts("a.example", in_flight=1), scene(NODE), "why_host_busy", "HOST_CONCURRENCY"),
+        (Backoff(), HostFacts("a.example", in_flight=1), scene(FULL), "why_no_room", "full"),
+    ],
+)
+def test_an_item_waits_for_its_host(
+    backoff: Backoff, host: HostFacts, at: Scene, code: str, said: str
+) -> None:
+    why = why_item_waits(backoff, "rss", at, host)
     assert why.code == code
     assert said in why.sentence()
 

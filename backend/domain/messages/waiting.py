@@ -36,6 +36,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Not before {moment}: the other side asked for a pause.",
         "{moment} 之前不会继续：对方要求暂停。",
     ),
+    "why_host_held": (
+        "Not before {moment}: {host} is to be left alone until then.",
+        "{moment} 之前不会继续：在此之前不应访问 {host}。",
+    ),
+    "why_host_busy": (
+        "Its host has as many requests as it may have at a time (CASCADE_HOST_CONCURRENCY); the next end makes room.",
+        "同一主机同时采集数已达上限（CASCADE_HOST_CONCURRENCY）；其中之一结束后会继续。",
+    ),
     "why_no_beat": (
         "No beat runs, so nothing is planned; start ./cascade up.",
         "没有运行中的 beat，不会分配任务；请运行 ./cascade up。",
