@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from backend.cli.words import WORDS
+from backend.domain.why import Why
 
 
 def language(environ: Mapping[str, str] | None = None) -> str:
@@ -16,6 +17,11 @@ def language(environ: Mapping[str, str] | None = None) -> str:
         if locale:
             return "zh" if locale.casefold().startswith("zh") else "en"
     return "en"
+
+
+def spoken(why: Why | None) -> str:
+    """The reason in the language of the person at the terminal; nothing where there is none."""
+    return why.sentence(language()) if why else ""
 
 
 def say(key: str, **values: object) -> str:

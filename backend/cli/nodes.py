@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.cli import options
 from backend.cli.child_config import child_config, is_loopback, parent_url
-from backend.cli.language import say
+from backend.cli.language import say, spoken
 from backend.cli.lazy import LazyGroup
 from backend.cli.opening import Place, opened
 from backend.cli.output import as_json, note, result
@@ -153,6 +153,7 @@ def list_(as_data: bool, data_dir: Path | None) -> None:
 
 def _row(view: NodeView) -> dict[str, Any]:
     return asdict(view) | {
+        "reason": spoken(view.why),
         "online": bool(view.status),
         "load": f"{view.current_tasks}/{view.max_capacity}",
         # Only attached nodes have queues in the parent's Redis.

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.bootstrap import load_settings
 from backend.cli import options
-from backend.cli.language import language, say
+from backend.cli.language import language, say, spoken
 from backend.cli.opening import open_redis, reachable_engine
 from backend.cli.output import as_json, note, result
 from backend.cli.scheduling import scheduler_words
@@ -60,7 +60,7 @@ def _look(settings: Settings) -> dict[str, Any]:
 
 def _stored(session: Session) -> dict[str, Any]:
     return {
-        "nodes": [asdict(one) for one in list_nodes(session)],
+        "nodes": [asdict(one) | {"reason": spoken(one.why)} for one in list_nodes(session)],
         "runs": [asdict(one) for one in list_runs(session, RUNS_SHOWN)],
         "waiting": [_waiting(one) for one in waiting(session)],
         "alerts": [
@@ -71,8 +71,7 @@ def _stored(session: Session) -> dict[str, Any]:
 
 
 def _waiting(group: WaitingGroup) -> dict[str, Any]:
-    said = group.why.sentence(language())
-    return {"kind": group.kind, "reason": said, "count": group.count, "since": group.since}
+    return {"kind": group.kind, "reason": spoken(group.why), "count": group.count, "since": group.since}
 
 
 def _print(found: dict[str, Any]) -> None:

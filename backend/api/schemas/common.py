@@ -20,7 +20,7 @@ from pydantic import (
     StringConstraints,
     Tag,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from backend.domain.states import AllocationState
 
@@ -28,6 +28,8 @@ MAX_LIMIT = 500
 MAX_OFFSET = 10_000_000
 MAX_FEEDS = 20_000
 MAX_SECRET = 8_192
+MAX_TEXT_BYTES = 65_000
+FIRST_YEAR, LAST_YEAR = 2000, 9000
 
 T = TypeVar("T")
 
@@ -41,15 +43,21 @@ def _header_text(value: object) -> object:
 
 def _fits_column(text: str) -> str:
     # MySQL's TEXT holds 65,535 bytes, whatever they spell.
-    if len(text.encode()) > 65_000:
-        raise ValueError("may have at most 65000 bytes")
+    if len(text.encode()) > MAX_TEXT_BYTES:
+        raise PydanticCustomError(
+            "field_too_many_bytes", "may have at most {limit} bytes", {"limit": MAX_TEXT_BYTES}
+        )
     return text
 
 
 def _utc(moment: datetime) -> datetime:
     # Nothing is older or later; and arithmetic near the ends of the calendar overflows.
-    if not 2000 <= moment.year <= 9000:
-        raise ValueError("must lie between the years 2000 and 9000")
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise PydanticCustomError(
+            "field_time_out_of_range",
+            "must lie between the years {first} and {last}",
+            {"first": FIRST_YEAR, "last": LAST_YEAR},
+        )
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

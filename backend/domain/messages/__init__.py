@@ -51,8 +51,10 @@ REPEATED = [
     code for code, count in Counter(code for part in PARTS for code in part.SENTENCES).items() if count > 1
 ]
 
-# What errors call things, for Chinese sentences.
+# What errors call things and parts, for Chinese sentences.
 CHINESE_NOUNS = {
+    "The database": "数据库",
+    "The migration lock": "迁移锁",
     "access key": "访问密钥",
     "allocation": "分配任务",
     "article": "文章",
@@ -61,16 +63,22 @@ CHINESE_NOUNS = {
     "message task": "消息任务",
     "node": "节点",
     "run": "运行记录",
+    "run, item, allocation or delivery": "运行记录、工作项、分配任务或推送",
     "user": "用户",
 }
+# The parameters that name a thing or a part.
+NAMING = ("noun", "part")
 
 
 def render(code: str, language: str, params: Mapping[str, object]) -> str:
     """The sentence of `code` in `language`, with its placeholders filled; unknown codes show themselves."""
     english, chinese = CATALOGUE.get(code, (code, code))
     template = chinese if language == "zh" else english
-    if language == "zh" and "noun" in params:
-        params = {**params, "noun": CHINESE_NOUNS.get(str(params["noun"]), params["noun"])}
+    if language == "zh":
+        called = {
+            name: CHINESE_NOUNS.get(str(params[name]), params[name]) for name in NAMING if name in params
+        }
+        params = {**params, **called}
     try:
         return template.format_map(_Lenient(params))
     except (ValueError, IndexError):

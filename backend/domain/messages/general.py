@@ -16,7 +16,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "conflict": ("The change collides with what stands: {detail}", "与现有数据冲突：{detail}"),
     "unavailable": (
         "{part} does not answer right now; try again in a few seconds.",
-        "{part} 暂时无响应，请几秒后重试。",
+        "{part}暂时无响应，请几秒后重试。",
     ),
     "bad_setting": ("{name}: {detail}", "{name}：{detail}"),
     "no_secret_key": (

@@ -75,6 +75,17 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "field_too_few": ("needs at least {min_length} entries", "至少 {min_length} 项"),
     "field_not_text": ("must be text", "必须是文本"),
     "field_not_number": ("must be a whole number", "必须是整数"),
+    "field_not_amount": ("must be a number", "必须是数字"),
+    "field_not_time": (
+        "must be a time in ISO 8601, such as 2026-01-31T08:00:00Z",
+        "必须是 ISO 8601 时间，例如 2026-01-31T08:00:00Z",
+    ),
+    "field_time_out_of_range": (
+        "must lie between the years {first} and {last}",
+        "必须在 {first} 年至 {last} 年之间",
+    ),
+    "field_not_list": ("must be a JSON list", "必须是 JSON 数组"),
+    "field_too_many_bytes": ("may have at most {limit} bytes", "最多 {limit} 字节"),
     "field_not_flag": ("must be true or false", "必须是 true 或 false"),
     "field_too_small": ("must be at least {ge}", "不能小于 {ge}"),
     "field_too_large": ("must be at most {le}", "不能大于 {le}"),

@@ -51,6 +51,23 @@ def test_a_body_over_a_megabyte_is_refused(admin: FlaskClient, path: str) -> Non
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("created_after", "yesterday"),
+        ("created_after", "2026-13-01"),
+        ("created_after", "1999-01-01T00:00:00Z"),
+        ("limit", "9" * 5000),
+    ],
+)
+def test_a_refused_field_is_explained_without_english_in_chinese(api: Api, field: str, value: str) -> None:
+    viewer = api.as_role("viewer", Accept_Language="zh")
+    said = field_errors(viewer.get(f"/api/v1/cascade/allocations?{field}={value}"))[field]
+    # ISO names the standard, T and Z belong to its example.
+    assert set(re.findall("[A-Za-z]+", said)) <= {"ISO", "T", "Z"}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
     ("path", "content_type", "limit"),
     [(FEEDS, "application/json", 1024 * 1024), (f"{FEEDS}/import", "text/x-opml", 10 * 1024 * 1024)],
 )
