@@ -117,6 +117,7 @@ class Beat:
             yield self._find_lost
             yield lambda: scheduler.prune(self.engine)
             yield lambda: repairs.forget_holds(self.engine)
+            yield lambda: repairs.forget_alerts(self.engine)
 
     def _attempt(self, step: Callable[[], object]) -> None:
         try:

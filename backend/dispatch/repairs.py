@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from backend.dispatch import queues
 from backend.dispatch.dispatching import expand
 from backend.domain.nodes import NodeFacts, availability, is_gone
-from backend.store import hosts, nodes, recovery, requests, runs, sync_logs, transitions
+from backend.store import alerts, hosts, nodes, recovery, requests, runs, sync_logs, transitions
 from backend.store.session import read, transact
 
 if TYPE_CHECKING:
@@ -107,6 +107,11 @@ def forget_reports(engine: Engine, days: float) -> int:
 def forget_holds(engine: Engine) -> int:
     """Forget the wishes of hosts that are over, a bounded part of them at a time; returns how many."""
     return transact(engine, hosts.forget_past)
+
+
+def forget_alerts(engine: Engine) -> int:
+    """Forget alerts that were closed long ago, a bounded part of them at a time; returns how many."""
+    return transact(engine, alerts.prune)
 
 
 @dataclass(slots=True)

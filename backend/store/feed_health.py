@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,7 @@ from backend.store.tables import Feed, FeedMove, core
 log = logging.getLogger(__name__)
 
 GONE = "feed_gone"
+MOVES_KEPT = 20
 FEED_ALERTS = ("alert_feed_gone", "alert_feed_duplicate")
 FEEDS = core(Feed)
 LOCKED_COLUMNS = (
@@ -111,10 +112,19 @@ def _follow(session: Session, row: Any, asked: str, final: str) -> None:
         return
     hashed = url_hash(row.kind, target)
     if _take_address(session, row.id, target, hashed):
-        session.execute(insert(FeedMove).values(feed_id=row.id, from_url=asked, to_url=target))
+        _note_move(session, row.id, asked, target)
         return
     other = session.scalar(select(FEEDS.c.name).where(FEEDS.c.url_hash == hashed))
     open_alert(session, "alert_feed_duplicate", row.id, name=row.name, other=other or target)
+
+
+def _note_move(session: Session, feed_id: str, asked: str, target: str) -> None:
+    """Record the move, and forget the oldest: some servers send each visitor to an address of its own."""
+    session.execute(insert(FeedMove).values(feed_id=feed_id, from_url=asked, to_url=target))
+    newest = select(FeedMove.id).where(FeedMove.feed_id == feed_id).order_by(FeedMove.id.desc())
+    old = session.scalars(newest.offset(MOVES_KEPT).limit(MOVES_KEPT)).all()
+    if old:
+        session.execute(delete(FeedMove).where(FeedMove.id.in_(old)))
 
 
 def _take_address(session: Session, feed_id: str, url: str, hashed: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import NotFound
@@ -24,6 +24,7 @@ SCHEDULER = "scheduler"
 BATCH = 100
 KEPT_DAYS = 30.0
 PRUNED = 1000
+FAR_AHEAD = timedelta(days=1)
 
 Clock = Callable[[Session], datetime]
 
@@ -172,11 +173,23 @@ def skip_overdue(session: Session, task: MessageTask, at: datetime, reason: str)
 
 def next_fire_at(session: Session, task_id: str, schedule: Schedule, at: datetime) -> datetime | None:
     """The task's next planned time: nothing past, and nothing that a tick stands for already."""
+    _forget_far_ahead(session, task_id, at)
     newest = session.scalar(
         select(Tick.last_planned_at).where(Tick.task_id == task_id).order_by(Tick.planned_at.desc()).limit(1)
     )
     # The database's clock may have been set back.
     return schedule.next_after(at if newest is None else max(at, newest))
+
+
+def _forget_far_ahead(session: Session, task_id: str, at: datetime) -> None:
+    """Ticks from a time when the database's clock was far ahead would silence the schedule until it gets there."""
+    of_task, limit = Tick.task_id == task_id, at + FAR_AHEAD
+    session.execute(delete(Tick).where(of_task, Tick.planned_at > limit))
+    session.execute(
+        update(Tick)
+        .where(of_task, Tick.last_planned_at > limit)
+        .values(last_planned_at=Tick.planned_at, count=1)
+    )
 
 
 def set_paused(session: Session, task_id: str, at: datetime, *, paused: bool) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from backend.dispatch.pump import Limits, pump
-from backend.dispatch.repairs import close_runs, give_up_held, release_due
+from backend.dispatch.repairs import close_runs, forget_alerts, give_up_held, release_due
 from backend.domain.errors import Conflict
 from backend.domain.feeds import draft_feed
 from backend.domain.identifiers import new_id
@@ -19,6 +19,7 @@ from backend.domain.orders import Failure, FetchResult, ItemOutcome, Outcome, Po
 from backend.domain.politeness import HostLimits
 from backend.store import alerts, feeds, hosts, recovery, runs
 from backend.store.columns import now
+from backend.store.feed_health import MOVES_KEPT
 from backend.store.scene import explain
 from backend.store.session import read, transact
 from backend.store.tables import Alert, Feed, FeedMove, Host, WorkItem
@@ -67,6 +68,25 @@ def test_a_permanent_redirect_changes_the_address_and_is_recorded(engine: Engine
     assert feed.url == MOVED_TO
     assert (move.feed_id, move.from_url, move.to_url) == (feed.id, "https://example.com/0", MOVED_TO)
     assert feed.url_hash == draft_feed(MOVED_TO, kind="rss", known_kinds={"rss"}).url_hash
+
+
+def test_a_feed_that_moves_with_each_visit_keeps_its_newest_moves_only(engine: Engine) -> None:
+    world = building.make_world(engine, 1)
+    asked = "https://example.com/0"
+    ledger, order = world.ledger, building.begin(world)
+    for visit in range(MOVES_KEPT + 2):
+        target = f"https://example.org/{visit}"
+        ledger.settle(outcome_of(order, FetchResult(final_url=target, asked_url=asked)))
+        asked, run_id = target, building.start_run(engine, world.task_id)
+        pump(engine, None, limits(0))
+        begun = ledger.begin_next(world.queue, run_id, 10)
+        assert begun is not None
+        order = begun
+    moves = rows_of(engine, FeedMove)
+    assert [move.to_url for move in (moves[0], moves[-1])] == [
+        "https://example.org/2",
+        f"https://example.org/{MOVES_KEPT + 1}",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -164,6 +184,17 @@ def test_the_alert_closes_when_a_person_looks_after_the_feed(engine: Engine, way
     if way == "resume":
         feed = row_of(engine, Feed)
         assert (feed.is_active, feed.paused_reason, feed.failure_count) == (True, "", 0)
+
+
+def test_alerts_are_forgotten_long_after_they_closed_and_never_while_they_are_open(engine: Engine) -> None:
+    for subject in ("open", "old", "new"):
+        transact(engine, lambda session, of=subject: alerts.open_alert(session, "alert_feed_gone", of))  # type: ignore[misc]
+    for subject, days in (("old", -91), ("new", -89)):
+        transact(engine, lambda session, of=subject: alerts.close_alerts(session, of, "alert_feed_gone"))  # type: ignore[misc]
+        one = next(alert.id for alert in rows_of(engine, Alert) if alert.subject == subject)
+        building.change(engine, Alert, one, closed_at=now(days * 86_400.0))
+    assert (forget_alerts(engine), forget_alerts(engine)) == (1, 0)
+    assert {alert.subject for alert in rows_of(engine, Alert)} == {"open", "new"}
 
 
 def test_an_alert_that_was_closed_opens_anew_when_it_happens_again(engine: Engine) -> None:

@@ -346,6 +346,21 @@ def test_a_reload_plans_what_is_to_come_and_leaves_what_is_due(engine: Engine, c
     assert row_of(engine, MessageTask, to_come).next_fire_at == START + timedelta(hours=2)
 
 
+def test_a_clock_that_ran_far_ahead_silences_a_schedule_until_the_reload_only(
+    engine: Engine, clock: FrozenClock
+) -> None:
+    task_id = scheduled_task(engine, clock, "0 * * * *", overlap="allow")
+    clock.move(days=365)
+    assert scheduler.fire_due(engine, clock) == 1
+    clock.move(hours=1)
+    assert scheduler.fire_due(engine, clock) == 1
+    clock.move(days=-365)
+    scheduler.reload_schedules(engine, clock)
+    clock.move(hours=1)
+    assert scheduler.fire_due(engine, clock) == 1
+    assert planned(engine, task_id) == [START + timedelta(hours=hour) for hour in (1, 2)]
+
+
 def test_a_clock_that_was_set_back_fires_nothing_twice(engine: Engine, clock: FrozenClock) -> None:
     task_id = scheduled_task(engine, clock, "0 * * * *")
     clock.move(hours=2)
