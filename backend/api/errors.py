@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from backend.api.answers import failure
 from backend.api.context import language
 from backend.api.schemas.common import TAGS
+from backend.api.tracing import asked_path
 from backend.domain.errors import (
     CascadeError,
     Conflict,
@@ -81,7 +82,7 @@ def _known(error: CascadeError) -> Response:
     if isinstance(error, Conflict) and "existing_id" in error.params:
         data["existing_id"] = error.params["existing_id"]
     if error.status >= 500 and not isinstance(error, Unavailable):
-        log.error("%s %s failed: %s", request.method, request.path, error, exc_info=error)
+        log.error("%s %s failed: %s", request.method, asked_path(), error, exc_info=error)
     answer = failure(error.status, error.sentence(language()), data)
     if seconds := _retry_after(error):
         answer.headers["Retry-After"] = str(seconds)
@@ -140,7 +141,7 @@ def _busy(_error: PoolTimeout) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     request_id = g.get("request_id", "")
-    log.error("%s %s failed (request %s)", request.method, request.path, request_id, exc_info=error)
+    log.error("%s %s failed (request %s)", request.method, asked_path(), request_id, exc_info=error)
     return _plain(500, "internal_error", request_id=request_id)
 
 

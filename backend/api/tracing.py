@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from contextvars import ContextVar
+from urllib.parse import quote
 
 from flask import Flask, Response, g, request
 
@@ -38,6 +39,11 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
+def asked_path() -> str:
+    """The path of the request as a log may show it: encoded again, so that it can't end the line and write one of its own."""
+    return quote(request.path, safe="/:@~+=,;!$'()*")
+
+
 def trace(app: Flask) -> None:
     """Number, time and log every request, and harden every answer."""
     app.before_request(_start)
@@ -68,7 +74,7 @@ def _finish(answer: Response) -> Response:
     milliseconds = (time.monotonic() - g.started) * 1000
     asker = g.get("node") or g.get("user")
     name = asker.name if asker else "-"
-    log.info("%s %s %d %.0f ms %s", request.method, request.path, answer.status_code, milliseconds, name)
+    log.info("%s %s %d %.0f ms %s", request.method, asked_path(), answer.status_code, milliseconds, name)
     return answer
 
 

@@ -159,3 +159,12 @@ def test_each_request_is_one_log_line_without_query_or_secrets(
         api.client(token).get(f"{FEEDS}?q=private")
     (line,) = [record.getMessage() for record in caplog.records if record.name == "backend.api.tracing"]
     assert re.fullmatch(r"GET /api/v1/feeds 200 \d+ ms ana", line)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_path_can_not_write_a_log_line_of_its_own(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "backend.api.tracing"):
+        api.client().get("/zz%0AINFO%20forged%1B[31m%00")
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "backend.api.tracing"]
+    assert line.isprintable()
+    assert line.startswith("GET /zz%0AINFO%20forged%1B%5B31m%00 404")
