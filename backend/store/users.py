@@ -72,9 +72,14 @@ def create_user(session: Session, *, user_id: str, name: str, password_hash: str
 
 
 def find_user(session: Session, name: str) -> KnownUser | None:
-    """The user of that name."""
-    row = session.execute(select(User).where(User.name == normal_name(name))).scalar_one_or_none()
-    return None if row is None else KnownUser(view_of(row), row.password_hash)
+    """The user of exactly that name, once it is spelled normally."""
+    spelled = normal_name(name)
+    row = session.execute(select(User).where(User.name == spelled)).scalar_one_or_none()
+    # MySQL finds "admin" under "ádmin" too. Then a name would have endless spellings, and each its own five wrong
+    # passwords before it is locked.
+    if row is None or row.name != spelled:
+        return None
+    return KnownUser(view_of(row), row.password_hash)
 
 
 def credentials_of(session: Session, name: str) -> Credentials:

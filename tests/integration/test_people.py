@@ -40,6 +40,13 @@ def holder(engine: Engine, pair: KeyPair) -> KeyHolder | None:
     return read(engine, lambda session: access_keys.holder_of(session, pair))
 
 
+@pytest.mark.parametrize("name", ["ádmin", "Àdmin", "ad\u200bmin"])
+def test_a_name_has_no_spellings_that_the_lock_of_logins_does_not_know(engine: Engine, name: str) -> None:
+    add_user(engine, "admin")
+    assert read(engine, lambda session: users.find_user(session, " ADMIN ")) is not None
+    assert read(engine, lambda session: users.find_user(session, name)) is None
+
+
 def later(seconds: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
