@@ -62,6 +62,9 @@ class HostGate:
             return Postponement(host, -wait)
         if wait:
             self.pause(wait)
+            # The answer to another feed of the host may have come meanwhile.
+            held = self._own_hold(host)
+            return None if held is None else Postponement(host, -held)
         return None
 
     def hold(self, host: str, seconds: float) -> None:

@@ -65,6 +65,15 @@ def test_a_host_that_asked_for_quiet_gets_it_from_every_worker(pair: tuple[Worke
     assert (one.gate.enter("a"), other.gate.enter("a")) == (None, None)
 
 
+def test_a_host_that_asks_for_quiet_while_one_waits_for_its_turn_is_not_asked(
+    pair: tuple[Worker, Worker],
+) -> None:
+    one, _ = pair
+    assert one.gate.enter("a") is None
+    one.gate.pause = lambda _: one.gate.hold("a", 30)
+    assert one.gate.enter("a") == Postponement("a", 30)
+
+
 def test_what_lives_nowhere_waits_for_nobody(pair: tuple[Worker, Worker]) -> None:
     one, _ = pair
     one.gate.hold("", 30)
