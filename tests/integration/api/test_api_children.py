@@ -429,6 +429,16 @@ def test_an_article_that_comes_again_without_its_content_keeps_it(api: Api) -> N
     assert (stored.title, stored.content) == ("新标题", "<p>正文</p>")
 
 
+def test_half_an_emoji_does_not_lose_an_upload(api: Api) -> None:
+    child = make_werss(api)
+    _, (feed,) = dispatched(api)
+    one = child.claim()["allocation_id"]
+    # As Python's json writes it: in escapes.
+    body = json.dumps({"allocation_id": one, "articles": [article(feed, title="好消息\ud83d")]})
+    assert data(child.client.post(f"{child.prefix}/upload-articles", data=body))["new_count"] == 1
+    assert row_of(api.engine, Article).title == "好消息?"
+
+
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_an_upload_may_be_larger_than_other_bodies_but_not_without_end(api: Api) -> None:
     child = make_werss(api)
