@@ -19,6 +19,7 @@ from backend.cli.tables import table
 from backend.cli.waiting import await_runs, shown
 from backend.dispatch.dispatching import DispatchReport, dispatch_tasks
 from backend.domain.errors import Unavailable
+from backend.store.message_tasks import find_task
 from backend.store.recovery import live_beats
 from backend.store.runs import RunFailure, RunProgress, failures
 from backend.store.session import read
@@ -27,7 +28,9 @@ LISTED_FAILURES = 1000
 
 
 @click.command()
-@click.option("--task", "task_id", metavar="ID", help="One message task (default: every enabled one).")
+@click.option(
+    "--task", "name", metavar="NAME", help="One message task, by name or id (default: every enabled one)."
+)
 @click.option(
     "--wait", is_flag=True, help="Wait until items and deliveries have ended; 1 if anything failed."
 )
@@ -35,10 +38,11 @@ LISTED_FAILURES = 1000
 @options.data_dir
 @click.pass_context
 def dispatch(
-    context: click.Context, task_id: str | None, wait: bool, as_data: bool, data_dir: Path | None
+    context: click.Context, name: str | None, wait: bool, as_data: bool, data_dir: Path | None
 ) -> None:
     """Dispatch message tasks now; the ids of their runs are the last line."""
     with opened(data_dir) as place:
+        task_id = read(place.engine, lambda session: find_task(session, name)) if name else None
         report = dispatch_tasks(
             place.engine, place.redis, limits=build_limits(place.settings), task_id=task_id, actor="cli"
         )

@@ -95,9 +95,7 @@ def _failed(session: Session, row: Any, failure: Failure, *, final: bool) -> Non
         values |= {"failure_count": failures, "next_check_at": now(wait)}
         if failure.code == GONE:
             values |= {"is_active": False, "paused_reason": GONE, "next_check_at": None}
-            open_alert(
-                session, "alert_feed_gone", row.id, feed_id=row.id, name=row.name, message=failure.message
-            )
+            open_alert(session, "alert_feed_gone", row.id, feed_id=row.id, name=row.name)
     session.execute(update(FEEDS).where(FEEDS.c.id == row.id).values(**values))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 SENTENCES: dict[str, tuple[str, str]] = {
     "alert_feed_gone": (
-        "{name} is gone ({message}) and was switched off; give it a new address, or delete it; if it came back: ./cascade feed resume {feed_id}",
-        "订阅源“{name}”已不存在（{message}），已被停用；请更换地址或删除它；若已恢复：./cascade feed resume {feed_id}",
+        "{name} says that it is gone for good (410) and was switched off; give it a new address, or delete it; if it came back: ./cascade feed resume {feed_id}",
+        "订阅源“{name}”表示已永久删除（410），已被停用；请更换地址或删除它；若已恢复：./cascade feed resume {feed_id}",
     ),
     "alert_feed_duplicate": (
         "{name} moved for good to the address of {other}, which you collect already; delete one of the two.",

@@ -177,8 +177,8 @@ def test_an_access_key_is_shown_once_listed_and_revoked(cli: Cascade) -> None:
 
 def test_a_dispatch_without_anything_running_commits_and_says_when_work_starts(cli: Cascade) -> None:
     cli.ok("feed", "add", "https://a.example/feed.xml")
-    task_id = cli.ok("task", "add", "--name", "t", "--feeds", "all")
-    result = cli.run("dispatch", "--task", task_id)
+    cli.ok("task", "add", "--name", "t", "--feeds", "all")
+    result = cli.run("dispatch", "--task", "t")
     assert result.exit_code == 0
     assert "the work starts with the next ./cascade up" in result.stderr
     [run] = json.loads(cli.run("status", "--json").stdout)["runs"]
