@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict, NotFound
 from backend.domain.feeds import FeedDraft
+from backend.domain.politeness import host_of_feed
 from backend.store.alerts import close_alerts
 from backend.store.feed_health import FEED_ALERTS
 from backend.store.inserting import chunked, insert_missing
@@ -140,8 +141,7 @@ def _move(session: Session, row: Feed, address: FeedDraft) -> None:
     other = _by_hash(session, address.url_hash)
     if other is not None:
         raise _exists(other)
-    if row.kind != address.kind:
-        _rename_kind(session, row.id, address.kind)
+    _readdress_items(session, row.id, address)
     row.kind, row.url, row.url_hash = address.kind, address.url, address.url_hash
     row.etag = row.last_modified = row.error_code = row.error_message = ""
     _forget_trouble(session, row)
@@ -160,13 +160,15 @@ def _forget_trouble(session: Session, row: Feed) -> None:
     close_alerts(session, row.id, *FEED_ALERTS)
 
 
-def _rename_kind(session: Session, feed_id: str, kind: str) -> None:
-    """Work that waits for a node must wait for one that collects the new kind."""
+def _readdress_items(session: Session, feed_id: str, address: FeedDraft) -> None:
+    """Work that waits for a node must wait for one that collects the new kind, and for no other host than the new one."""
     ids = session.scalars(
         select(WorkItem.id).where(WorkItem.feed_id == feed_id, WorkItem.state.in_(OPEN_ITEM))
     ).all()
     session.execute(
-        update(WorkItem).where(WorkItem.id.in_(sorted(ids))).values(feed_kind=kind),
+        update(WorkItem)
+        .where(WorkItem.id.in_(sorted(ids)))
+        .values(feed_kind=address.kind, host=host_of_feed(address.kind, address.url)),
         execution_options={"synchronize_session": False},
     )
 

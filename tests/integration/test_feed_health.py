@@ -344,6 +344,17 @@ def test_waiting_items_of_a_host_that_wants_an_hour_of_quiet_at_most_go_on_waiti
     assert building.counted(engine, WorkItem) == {"waiting": 2}
 
 
+def test_an_item_whose_feed_gets_another_address_does_not_wait_for_the_old_host(engine: Engine) -> None:
+    building.make_node(engine)
+    run_on_hosts(engine, "busy.example", each=1)
+    transact(engine, lambda session: hosts.hold(session, {"busy.example": 86_400.0}))
+    address = draft_feed("https://calm.example/", kind="rss", known_kinds={"rss"})
+    [feed] = rows_of(engine, Feed)
+    transact(engine, lambda session: feeds.update_feed(session, feed.id, address=address))
+    assert (give_up_held(engine), pump(engine, None, limits(1))) == (0, 1)
+    assert busy(engine) == {"calm.example": 1}
+
+
 def test_where_redirects_led_to_a_busy_host_both_get_their_quiet(engine: Engine) -> None:
     collect(engine, replace(BUSY, host="behind.example"))
     assert read(engine, hosts.held).keys() == {"example.com", "behind.example"}
