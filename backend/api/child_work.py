@@ -137,10 +137,10 @@ def task_status(body: TaskStatusRequest) -> HeldAnswer:
     node, policy = asking_node(), parts().children.policy
     holder, error = parts().children.holder(node), body.error_message
 
-    def write(session: Session) -> bool:
+    def write(session: Session) -> HeldAnswer:
         if body.status == "executing":
             children.start(session, holder, body.allocation_id, body.attempt)
-            return True
+            return _held(session, body.allocation_id)
         if body.status == "completed":
             fresh = children.complete_whole(session, holder, body.allocation_id, policy, body.attempt)
             said = entry(node.id, allocation_id=body.allocation_id)
@@ -149,10 +149,19 @@ def task_status(body: TaskStatusRequest) -> HeldAnswer:
             said = entry(node.id, error=error or body.status, allocation_id=body.allocation_id)
         if fresh:
             sync_logs.record(session, said)
-        return fresh
+        return _held(session, body.allocation_id, fresh=fresh)
 
-    fresh = transact(parts().engine, write)
-    return HeldAnswer(allocation_id=body.allocation_id, status=body.status, repeated=not fresh)
+    return transact(parts().engine, write)
+
+
+def _held(session: Session, allocation_id: str, *, fresh: bool = True) -> HeldAnswer:
+    found = children.stands(session, allocation_id)
+    return HeldAnswer(
+        allocation_id=allocation_id,
+        status=found.state,
+        cancel_requested=found.cancel_requested,
+        repeated=not fresh,
+    )
 
 
 @child_work.post("/upload-articles")
@@ -180,18 +189,18 @@ def report_completion(body: CompletionRequest) -> HeldAnswer:
     node, found = asking_node(), read_results(body.results)
     holder, policy = parts().children.holder(node), parts().children.policy
 
-    def write(session: Session) -> bool:
+    def write(session: Session) -> HeldAnswer:
         task_id = children.look_up(session, holder, body.allocation_id, body.attempt).task_id or ""
         fresh = children.complete(session, holder, body.allocation_id, found, policy, body.attempt)
         if fresh:
             results.keep(session, node.id, task_id, found, body.allocation_id)
             articles = sum(one.article_count for one in found)
             sync_logs.record(session, entry(node.id, articles, allocation_id=body.allocation_id))
-        return fresh
+        return _held(session, body.allocation_id, fresh=fresh)
 
-    fresh = transact(parts().engine, write)
+    answer = transact(parts().engine, write)
     try_wake(parts().redis)
-    return HeldAnswer(allocation_id=body.allocation_id, status="completed", repeated=not fresh)
+    return answer
 
 
 @child_work.post("/report-result")

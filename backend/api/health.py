@@ -7,6 +7,7 @@ from flask import Response
 from backend.api.access import Access, declare
 from backend.api.answers import failure
 from backend.api.context import language, parts
+from backend.api.errors import RETRY_AFTER_SECONDS
 from backend.api.routes import Routes
 from backend.api.schemas.health import LivenessAnswer, ReadinessAnswer, ReadinessQuery
 from backend.dispatch.health import readiness
@@ -43,4 +44,6 @@ def _readiness(query: ReadinessQuery) -> ReadinessAnswer | Response:
         return answer
     detail = "; ".join(f"{check.name}: {check.detail}" for check in found.checks if not check.ok)
     data = {"error": "not_ready", **answer.model_dump(mode="json")}
-    return failure(503, render("not_ready", language(), {"detail": detail}), data)
+    refused = failure(503, render("not_ready", language(), {"detail": detail}), data)
+    refused.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return refused

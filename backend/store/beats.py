@@ -33,7 +33,7 @@ class SentBeat:
 
 @dataclass(frozen=True, slots=True)
 class HeardBeat:
-    """The node that was heard, and which of what it works on is not its work any more."""
+    """The node that was heard, and which of what it works on is not its work any more, or was cancelled."""
 
     node: NodeIdentity
     stale: tuple[str, ...] = ()
@@ -82,7 +82,10 @@ def _look_after(
     if not speaks_instance:
         renew(session, Holder(node.id, "", lease_seconds), beat.running)
     query = select(Allocation.id).where(
-        Allocation.id.in_(beat.running), Allocation.node_id == node.id, Allocation.state.in_(HELD)
+        Allocation.id.in_(beat.running),
+        Allocation.node_id == node.id,
+        Allocation.state.in_(HELD),
+        ~Allocation.cancel_requested,
     )
     held = set(session.scalars(query))
     return tuple(one for one in beat.running if one not in held)

@@ -83,6 +83,22 @@ def renew(session: Session, holder: Holder, allocation_ids: Sequence[str]) -> No
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """How an allocation stands: its state, and whether a person asked to cancel what runs of it."""
+
+    state: str
+    cancel_requested: bool
+
+
+def stands(session: Session, allocation_id: str) -> Stands:
+    """How the allocation stands in this transaction."""
+    row = session.execute(
+        select(Allocation.state, Allocation.cancel_requested).where(Allocation.id == allocation_id)
+    ).one()
+    return Stands(row.state, row.cancel_requested)
+
+
 def start(session: Session, holder: Holder, allocation_id: str, attempt: int | None = None) -> None:
     """The child begins work; said again it only renews the lease. Raises `NotFound` and `Conflict`."""
     _execution_of(session, holder, look_up(session, holder, allocation_id, attempt))

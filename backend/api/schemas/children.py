@@ -121,7 +121,7 @@ class ReportRequest(ChildRequest):
 
 
 class HeartbeatAnswer(Answer):
-    """The parent has heard. `stale` names what of `running` is not this node's work any more: stop it."""
+    """The parent has heard. `stale` names what of `running` is cancelled, or not this node's work any more: stop it."""
 
     status: Literal["alive"] = "alive"
     node_id: str
@@ -186,10 +186,11 @@ class ChildTaskAnswer(Answer):
 
 
 class HeldAnswer(Answer):
-    """How the allocation stands now; `repeated` when this had been said before."""
+    """How the allocation stands now; `cancel_requested`: stop it; `repeated` when this had been said before."""
 
     allocation_id: str
     status: str
+    cancel_requested: bool = False
     repeated: bool = False
 
 

@@ -429,6 +429,20 @@ def test_an_article_that_comes_again_without_its_content_keeps_it(api: Api) -> N
     assert (stored.title, stored.content) == ("新标题", "<p>正文</p>")
 
 
+def test_a_child_hears_of_a_cancel_with_all_that_names_the_work(api: Api) -> None:
+    child = make_werss(api)
+    _, (feed,) = dispatched(api)
+    package = child.claim()
+    one = package["allocation_id"]
+    assert data(child.status(one, "executing"))["cancel_requested"] is False
+    data(api.as_role("admin").post(f"/api/v1/cascade/allocations/{one}/cancel"))
+    held = data(child.status(one, "executing"))
+    assert (held["status"], held["cancel_requested"]) == ("executing", True)
+    assert data(child.post("/heartbeat", {"running": [one]}))["stale"] == [one]
+    ended = data(child.complete(package, [{"mp_id": feed, "status": "success", "article_count": 1}]))
+    assert ended["status"] == row_of(api.engine, Allocation).state == "cancelled"
+
+
 def test_half_an_emoji_does_not_lose_an_upload(api: Api) -> None:
     child = make_werss(api)
     _, (feed,) = dispatched(api)

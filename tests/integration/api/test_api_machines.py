@@ -44,7 +44,9 @@ def test_verbose_readiness_lists_queues_with_their_consumers(api_with_redis: Api
     api = api_with_redis
     transact(api.engine, nodes.ensure_parent)
     add_node(api, "beijing-1")
-    found = data(api.client().get("/readyz?verbose"), 503)
+    answer = api.client().get("/readyz?verbose")
+    assert answer.headers["Retry-After"]
+    found = data(answer, 503)
     assert checks(found)["redis"] is True
     assert checks(found)["default_queue"] is False
     assert {(queue["name"], queue["consumers"], queue["waiting"]) for queue in found["queues"]} == {
