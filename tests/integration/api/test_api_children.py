@@ -443,6 +443,14 @@ def test_a_child_hears_of_a_cancel_with_all_that_names_the_work(api: Api) -> Non
     assert ended["status"] == row_of(api.engine, Allocation).state == "cancelled"
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_look_at_the_headers_takes_no_work(api: Api) -> None:
+    child = make_werss(api)
+    dispatched(api)
+    assert child.client.head(f"{child.prefix}/pending-tasks").status_code == 200
+    assert row_of(api.engine, Allocation).state == "pending"
+
+
 def test_half_an_emoji_does_not_lose_an_upload(api: Api) -> None:
     child = make_werss(api)
     _, (feed,) = dispatched(api)
