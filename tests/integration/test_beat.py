@@ -14,10 +14,10 @@ from sqlalchemy import Engine
 from backend.dispatch import queues
 from backend.dispatch.beat import Beat, Timer, serve
 from backend.dispatch.broker import connect
-from backend.store import hosts, recovery
+from backend.store import alerts, hosts, recovery
 from backend.store.columns import now
 from backend.store.session import create_engine_for, read, transact
-from backend.store.tables import Allocation, Host, MessageTask, Node, Pulse, Tick, WorkItem
+from backend.store.tables import Alert, Allocation, Host, MessageTask, Node, Pulse, Run, Tick, WorkItem
 from backend.store.tables import Beat as BeatRow
 from tests import building
 from tests.building import LIMITS, row_of, rows_of
@@ -63,6 +63,18 @@ def test_wishes_of_hosts_that_are_over_are_forgotten(engine: Engine, client: Red
     transact(engine, lambda session: hosts.hold(session, {"over.example": -1.0, "busy.example": 60.0}))
     beat_of(engine, client).tick()
     assert [host.name for host in rows_of(engine, Host)] == ["busy.example"]
+
+
+def test_a_tick_ends_what_must_be_left_alone_for_a_day_and_forgets_old_alerts(
+    engine: Engine, client: Redis
+) -> None:
+    building.start_run(engine, building.make_task(engine, building.make_feeds(engine, 1)))
+    transact(engine, lambda session: hosts.hold(session, {"example.com": 86_400.0}))
+    transact(engine, lambda session: alerts.open_alert(session, "alert_feed_gone", "a"))
+    building.change(engine, Alert, closed_at=now(-91 * 86_400.0))
+    beat_of(engine, client).tick()
+    assert (row_of(engine, WorkItem).state, row_of(engine, Run).state) == ("failed", "completed")
+    assert rows_of(engine, Alert) == []
 
 
 def test_a_tick_brings_everything_forward_that_waits(engine: Engine, client: Redis) -> None:

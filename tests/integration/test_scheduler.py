@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from backend.dispatch import repairs, scheduler
 from backend.domain.errors import Conflict
-from backend.store import message_tasks, ticks
+from backend.store import message_tasks, starting, ticks
 from backend.store.columns import now
 from backend.store.scheduler import scheduler_state, set_running
 from backend.store.session import create_engine_for, read, transact
@@ -297,6 +297,19 @@ def test_with_queue_at_most_one_run_waits_and_starts_once_when_the_other_has_end
     assert sum(started) == 1
     assert states(engine) == ["completed", "running"]
     assert [item.run_id for item in rows_of(engine, WorkItem)] == [first.id, second.id]
+
+
+def test_a_queued_run_whose_way_is_taken_between_looking_and_starting_goes_on_waiting(engine: Engine) -> None:
+    building.make_feeds(engine, 1)
+    task_id = building.make_task(engine, "all")
+    for _ in range(2):
+        building.dispatch(engine, task_id)
+    building.change(engine, WorkItem, state="done")
+    repairs.close_runs(engine)
+    [(run_id, _)] = read(engine, starting.ready_runs)
+    building.start_run(engine, task_id)
+    assert not transact(engine, lambda session: starting.start_queued(session, run_id, task_id))
+    assert states(engine) == ["completed", "queued", "running"]
 
 
 def test_a_cancelled_run_counts_as_over(engine: Engine, clock: FrozenClock) -> None:
