@@ -133,7 +133,7 @@ def _forbid_writing(connection: Any, _record: object) -> None:
 def _read_only_file(url: URL) -> URL:
     path = Path(url.database or "")
     if not path.is_file():
-        raise _unreadable(url, "there is no such file")
+        raise ConfigurationError("werss_no_file", address=_address(url))
     try:
         with path.open("rb") as file:
             has_log = file.read(WAL_BYTES.stop)[WAL_BYTES] == WAL

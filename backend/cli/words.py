@@ -106,8 +106,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "{data_dir} 中还没有数据库；运行 ./cascade up 会创建。",
     ),
     # check: what was found, and what to do
-    "settings_read": ("read from the environment and {file}", "读取自环境变量和 {file}"),
-    "no_file": ("no config.yaml", "（没有 config.yaml）"),
+    "settings_read": ("read from the environment and {file}", "读取自环境变量和配置文件：{file}"),
+    "no_file": ("no config.yaml", "没有 config.yaml"),
     "fix_setting": ("correct that setting and start again", "改正该设置后重新启动"),
     "directory_ok": ("{path} can be written", "{path} 可写"),
     "fix_directory": (

@@ -16,6 +16,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The WeRSS database at {address} can't be read: {detail}.",
         "无法读取 WeRSS 数据库 {address}：{detail}。",
     ),
+    "werss_no_file": (
+        "The WeRSS database at {address} can't be read: there is no such file. Give the path of WeRSS's own data/db.db.",
+        "无法读取 WeRSS 数据库 {address}：没有这个文件。请给出 WeRSS 自己的 data/db.db 的路径。",
+    ),
     "werss_no_tables": (
         "The database at {address} holds no tables of WeRSS (feeds or we_feeds); name the one that its DB setting names.",
         "数据库 {address} 中没有 WeRSS 的表（feeds 或 we_feeds）；请使用 WeRSS 配置项 DB 所指的数据库。",
