@@ -22,6 +22,7 @@ from backend.api.child_parts import ChildParts
 from backend.api.child_reports import child_reports
 from backend.api.child_work import child_work
 from backend.api.children import children
+from backend.api.claiming import Claiming, Leases
 from backend.api.context import NAME, Parts
 from backend.api.contract import Contract
 from backend.api.cors import allow_origins
@@ -42,6 +43,7 @@ from backend.api.tracing import log_request_ids, trace
 from backend.api.users import users
 from backend.api.waiting import WorkWaits
 from backend.domain.retry import RetryPolicy
+from backend.store.cipher import Cipher
 from backend.store.schema import require_current
 from config import Settings
 
@@ -126,10 +128,11 @@ def create_app_from_environment() -> Contract:
 
 def _build(settings: Settings) -> Parts:
     engine, redis = bootstrap.build_engine(settings, pooled=True), _redis(settings)
+    cipher = bootstrap.build_cipher(settings)
     return Parts(
         engine=engine,
         redis=redis,
-        cipher=bootstrap.build_cipher(settings),
+        cipher=cipher,
         tokens=Tokens(settings.secret_key, settings.token_seconds),
         # Names only: the sources themselves belong to the workers.
         feed_kinds=frozenset(entry.name for entry in entry_points(group=bootstrap.SOURCES)),
@@ -138,17 +141,18 @@ def _build(settings: Settings) -> Parts:
         freshness=bootstrap.build_freshness(settings),
         login_guard=_login_guard(settings),
         trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),
-        children=_build_child_parts(settings, engine, redis),
+        children=_build_child_parts(settings, engine, redis, cipher),
     )
 
 
-def _build_child_parts(settings: Settings, engine: Engine, redis: Redis | None) -> ChildParts:
+def _build_child_parts(settings: Settings, engine: Engine, redis: Redis | None, cipher: Cipher) -> ChildParts:
+    leases = Leases(settings.lease_seconds, settings.child_lease_seconds)
     return ChildParts(
-        heartbeats=Heartbeats(engine, settings.child_lease_seconds),
+        heartbeats=Heartbeats(engine, leases.others),
+        claiming=Claiming(engine, cipher, leases),
         # The other half of the threads answers everybody else.
         waits=WorkWaits(engine, redis, settings.gunicorn_threads // 2),
-        lease_seconds=settings.lease_seconds,
-        child_lease_seconds=settings.child_lease_seconds,
+        leases=leases,
         policy=RetryPolicy(settings.item_attempts, settings.retry_base_seconds),
     )
 

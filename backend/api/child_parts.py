@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backend.api.claiming import Claiming, Leases
 from backend.api.heartbeats import Heartbeats
 from backend.api.waiting import WorkWaits
 from backend.domain.retry import RetryPolicy
@@ -16,15 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ChildParts:
-    """Group commit of beats, the long polls, how long leases hold (in seconds), and what follows a failed feed."""
+    """Group commit of beats and claims, the long polls, how long leases hold, and what follows a failed feed."""
 
     heartbeats: Heartbeats
+    claiming: Claiming
     waits: WorkWaits
-    lease_seconds: float
-    child_lease_seconds: float
+    leases: Leases
     policy: RetryPolicy
 
     def holder(self, node: NodeIdentity) -> Holder:
-        """The node as the holder of work: WeRSS children get long leases, because they renew them by chance only."""
-        seconds = self.lease_seconds if node.instance else self.child_lease_seconds
-        return Holder(node.id, node.instance, seconds)
+        """The node as the holder of work."""
+        return Holder(node.id, node.instance, self.leases.seconds_for(node))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from flask import g, request
 from sqlalchemy.orm import Session
@@ -29,10 +30,10 @@ from backend.api.sync_logging import entry, log_refusals
 from backend.api.waiting import hang_up_of
 from backend.dispatch.queues import node_queue, try_wake
 from backend.domain.children import read_articles, read_results
-from backend.domain.errors import Unauthenticated
-from backend.store import beats, children, claims, credentials, results, sync_logs, uploads
-from backend.store.claims import Claimant, Package
+from backend.store import children, results, sync_logs, uploads
+from backend.store.claims import Ask
 from backend.store.credentials import NodeIdentity
+from backend.store.packages import Package
 from backend.store.session import transact
 
 LONGEST_WAIT_SECONDS = 25.0
@@ -49,16 +50,6 @@ child_work = Routes(
 log_refusals(child_work)
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a node asks for. `last`: when there is nothing, this was the node's empty claim."""
-
-    limit: int = 1
-    claim_id: str | None = None
-    polls: bool = False
-    last: bool = True
-
-
 @child_work.post("/claim-task")
 @declare(Access.NODE, authenticates=True)
 def claim_task(query: ClaimQuery, body: ClaimRequest) -> Reply[PackageAnswer | None]:
@@ -68,7 +59,7 @@ def claim_task(query: ClaimQuery, body: ClaimRequest) -> Reply[PackageAnswer | N
     `Retry-After` says when to ask again.
     """
     wait = min(query.wait, LONGEST_WAIT_SECONDS)
-    found, retry_after = _claim_waiting(Ask(claim_id=body.claim_id), wait)
+    found, retry_after = _claim_waiting(_ask(claim_id=body.claim_id), wait)
     if found:
         return Reply(PackageAnswer.model_validate(found[0]))
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if retry_after else {}
@@ -80,14 +71,14 @@ def claim_task(query: ClaimQuery, body: ClaimRequest) -> Reply[PackageAnswer | N
 def pending_tasks(query: PendingQuery) -> Reply[PackageAnswer | list[PackageAnswer] | None]:
     """Take pending work as old children do: one package, or a list of up to `limit` when that is above 1."""
     # Flask answers HEAD by the function for GET; whoever asks so would never see the work.
-    found = [] if request.method == "HEAD" else _claim(Ask(limit=query.limit, polls=True))[0]
+    found = [] if request.method == "HEAD" else _claim(_ask(limit=query.limit, polls=True))[0]
     packages = [PackageAnswer.model_validate(one) for one in found]
     if not packages:
         return Reply(None, message=NOTHING)
     return Reply(packages if query.limit > 1 else packages[0])
 
 
-def _claim_waiting(ask: Ask, seconds: float) -> tuple[list[Package], bool]:
+def _claim_waiting(ask: Ask, seconds: float) -> tuple[Sequence[Package], bool]:
     """The packages, and whether there was no place to wait in."""
     deadline, waits = time.monotonic() + seconds, parts().children.waits
     # Whoever can't wait has asked once; so many may be told to come again that each of these calls must be cheap.
@@ -108,27 +99,19 @@ def _claim_waiting(ask: Ask, seconds: float) -> tuple[list[Package], bool]:
     return found, False
 
 
-def _claim(ask: Ask) -> tuple[list[Package], NodeIdentity]:
-    """Know the node and take its work in one transaction. Raises `Unauthenticated` and `Forbidden`."""
-    cipher = parts().cipher
+def _ask(*, limit: int = 1, claim_id: str | None = None, polls: bool = False) -> Ask:
+    key, secret = g.node_pair
+    return Ask(key, secret, entry(""), limit, claim_id, polls)
 
-    def take(session: Session) -> tuple[list[Package], NodeIdentity]:
-        node = credentials.authenticate(session, *g.node_pair)
-        if node is None:
-            raise Unauthenticated("dead_key")
-        lease_seconds = parts().children.holder(node).lease_seconds
-        claimant = Claimant(node.id, node_queue(node.slug), lease_seconds, ask.polls)
-        ids = claims.claim(session, claimant, limit=ask.limit, claim_id=ask.claim_id)
-        found = claims.packages(session, cipher, ids)
-        if found:
-            taken = sum(len(one.feeds) for one in found)
-            sync_logs.record(session, entry(node.id, taken, allocation_ids=ids))
-        elif ask.last:
-            beats.count_empty_claim(session, node.id)
-        return found, node
 
-    found, g.node = transact(parts().engine, take)
-    return found, g.node
+def _claim(ask: Ask) -> tuple[Sequence[Package], NodeIdentity]:
+    """Know the node and take its work. Raises `Unauthenticated`, `Forbidden`, and `ConfigurationError` for work that can't be read."""
+    # The entry says how long the child waited until now.
+    claimed = parts().children.claiming.take(replace(ask, said=entry("")))
+    g.node = claimed.node
+    if claimed.unreadable and not claimed.packages:
+        raise claimed.unreadable
+    return claimed.packages, claimed.node
 
 
 @child_work.put("/task-status")

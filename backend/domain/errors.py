@@ -103,9 +103,10 @@ class TooManyRequests(CascadeError):
 
 
 class ConfigurationError(CascadeError):
-    """A setting or the machine stops the start; the CLI exits with code 2."""
+    """A setting or the machine stops the start; the CLI exits with code 2, and the API can't serve what needs it."""
 
     default_code = "bad_setting"
+    status = 503
 
 
 class HeldConnection(CascadeError):

@@ -1,110 +1,212 @@
-"""Claiming: a node takes its own pending work, each piece once, and gets it as a package that WeRSS children know."""
+"""Claiming: nodes take their own pending work, each piece once, several nodes in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, select, union_all
 from sqlalchemy.orm import Session
 
-from backend.store import transitions
+from backend.domain.errors import CascadeError, ConfigurationError, Unauthenticated
+from backend.store import credentials, sync_logs, transitions
 from backend.store.cipher import Cipher
 from backend.store.columns import now
-from backend.store.tables import Allocation, Feed, MessageTask, Node, Run, WorkItem, core
+from backend.store.credentials import NodeIdentity
+from backend.store.packages import Package, packages
+from backend.store.sync_logs import SyncEntry
+from backend.store.tables import Allocation, Node, core
 from backend.store.transitions import Change
 
-ALLOCATIONS, FEEDS, ITEMS = core(Allocation), core(Feed), core(WorkItem)
-NODES, RUNS, TASKS = core(Node), core(Run), core(MessageTask)
+ALLOCATIONS, NODES = core(Allocation), core(Node)
 HELD = ("claimed", "executing")
-TASK_COLUMNS = ("message_type", "message_template", "web_hook_url", "cron_exp", "headers", "cookies")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a node asks for. `said`: how a claim is logged, but for its node and what was taken.
+
+    `polls`: it asks as old children do. `last`: when there is nothing, this was the node's empty claim.
+    """
+
+    api_key: str
+    api_secret: str
+    said: SyncEntry
+    limit: int = 1
+    claim_id: str | None = None
+    polls: bool = False
+    last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """The node that asks, its queue, how long a lease holds for it in seconds, and whether it polls as old children do."""
+    """The node that asks, its queue, and how long a lease holds for it in seconds."""
 
     node_id: str
     queue: str
     lease_seconds: float
-    polls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class PackageFeed:
-    """A feed of a package, in WeRSS's words; `status` is 1 while it is collected."""
+class Claimed:
+    """The node that asked and its work. `unreadable`: why work was left where it was, if nothing else was found."""
 
-    id: str
-    faker_id: str
-    mp_name: str
-    mp_cover: str
-    mp_intro: str
-    status: int
+    node: NodeIdentity
+    packages: tuple[Package, ...] = ()
+    unreadable: ConfigurationError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A claimed allocation with all that a child needs to do it."""
+@dataclass(slots=True, eq=False)
+class _Taking:
+    """One ask on its way; `repeated`: it gets what its claim id took before."""
 
-    allocation_id: str
-    task_id: str
-    task_name: str
-    message_type: int
-    message_template: str
-    web_hook_url: str
-    cron_exp: str
-    headers: str
-    cookies: str
-    feeds: tuple[PackageFeed, ...]
-    dispatched_at: datetime
+    ask: Ask
+    claimant: Claimant
+    ids: list[str] = field(default_factory=list)
+    repeated: bool = False
 
 
-def claim(session: Session, claimant: Claimant, *, limit: int = 1, claim_id: str | None = None) -> list[str]:
-    """Take up to `limit` of the node's oldest pending allocations; their ids.
+def claim(
+    session: Session, asks: Sequence[Ask], cipher: Cipher, claimant_of: Callable[[NodeIdentity], Claimant]
+) -> list[Claimed | CascadeError]:
+    """For each ask up to `limit` of its node's oldest pending allocations; a refusal is a value here.
 
-    Others' locked rows are passed over, and each row is taken by a compare-and-set. With a `claim_id`, a repeated
-    claim returns what the first one took, as far as it has not ended.
+    Others' locked rows are passed over. With a `claim_id`, a repeated claim returns what the first one took, as far
+    as it has not ended. Work whose secrets can't be decrypted stays pending.
     """
-    if claim_id is not None:
-        # Two requests with one claim id come one after the other, so that the second finds what the first took.
-        session.execute(select(NODES.c.id).where(NODES.c.id == claimant.node_id).with_for_update())
-        taken = _taken_before(session, claimant.node_id, claim_id)
-        if taken:
-            return [one for one, state in taken if state in HELD]
+    found = credentials.authenticate_many(session, [(one.api_key, one.api_secret) for one in asks])
+    takings = [
+        _Taking(ask, claimant_of(node)) if isinstance(node, NodeIdentity) else None
+        for ask, node in zip(asks, found, strict=True)
+    ]
+    by_claim = _first_of_each([one for one in takings if one])
+    _repeat(session, list(by_claim.values()))
+    _lock(session, [one for one in by_claim.values() if not one.repeated])
+    taken = packages(session, cipher, sorted({one for taking in by_claim.values() for one in taking.ids}))
+    _take(session, list(by_claim.values()), taken)
+    return [
+        _answer(node, by_claim[_key(taking)].ids, taken)
+        if taking and isinstance(node, NodeIdentity)
+        else (node if isinstance(node, CascadeError) else Unauthenticated("dead_key"))
+        for taking, node in zip(takings, found, strict=True)
+    ]
+
+
+def _key(taking: _Taking) -> object:
+    return (taking.claimant.node_id, taking.ask.claim_id) if taking.ask.claim_id else taking
+
+
+def _first_of_each(takings: Iterable[_Taking]) -> dict[object, _Taking]:
+    # One claim id twice in a group is one claim: both get what the first takes.
+    found: dict[object, _Taking] = {}
+    for one in takings:
+        found.setdefault(_key(one), one)
+    return found
+
+
+def _repeat(session: Session, takings: Sequence[_Taking]) -> None:
+    named = {_key(one): one for one in takings if one.ask.claim_id}
+    if not named:
+        return
+    node_ids = {one.claimant.node_id for one in named.values()}
+    # Two requests with one claim id come one after the other, so that the second finds what the first took.
+    session.execute(select(NODES.c.id).where(NODES.c.id.in_(node_ids)).order_by(NODES.c.id).with_for_update())
     query = (
-        select(ALLOCATIONS.c.id)
-        .where(ALLOCATIONS.c.queue == claimant.queue, ALLOCATIONS.c.state == "pending")
+        select(ALLOCATIONS.c.id, ALLOCATIONS.c.node_id, ALLOCATIONS.c.claim_id, ALLOCATIONS.c.state)
+        .where(
+            ALLOCATIONS.c.node_id.in_(node_ids),
+            ALLOCATIONS.c.claim_id.in_({one.ask.claim_id for one in named.values()}),
+        )
         .order_by(ALLOCATIONS.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
     )
-    found = session.scalars(query).all()
-    return [one for one in found if _take(session, claimant, one, claim_id)]
+    for row in session.execute(query):
+        before = named.get((row.node_id, row.claim_id))
+        if before:
+            before.repeated = True
+            before.ids += [row.id] if row.state in HELD else []
 
 
-def _taken_before(session: Session, node_id: str, claim_id: str) -> Sequence[tuple[str, str]]:
-    query = select(ALLOCATIONS.c.id, ALLOCATIONS.c.state).where(
-        ALLOCATIONS.c.node_id == node_id, ALLOCATIONS.c.claim_id == claim_id
+def _lock(session: Session, takings: Sequence[_Taking]) -> None:
+    """Lock pending rows of each queue and deal them out, oldest first."""
+    wanted: dict[str, int] = {}
+    for one in takings:
+        wanted[one.claimant.queue] = wanted.get(one.claimant.queue, 0) + one.ask.limit
+    locked = _lock_oldest(session, wanted)
+    for one in takings:
+        rows = locked[one.claimant.queue]
+        one.ids = rows[: one.ask.limit]
+        del rows[: one.ask.limit]
+
+
+def _lock_oldest(session: Session, wanted: Mapping[str, int]) -> dict[str, list[str]]:
+    """Up to so many of each queue's pending rows, locked; rows that others have locked are passed over."""
+    locked: dict[str, list[str]] = {queue: [] for queue in wanted}
+    seen: dict[str, int] = dict(wanted)
+    if len(wanted) > 1:
+        # One look and one lock for all queues; what others took in between is made good below.
+        looks = [_oldest(queue, count).subquery() for queue, count in wanted.items()]
+        candidates = session.execute(union_all(*(select(one.c.id, one.c.queue) for one in looks))).all()
+        seen = dict.fromkeys(wanted, 0)
+        for row in candidates:
+            seen[row.queue] += 1
+        query = select(ALLOCATIONS.c.id, ALLOCATIONS.c.queue).where(
+            ALLOCATIONS.c.id.in_([row.id for row in candidates]), ALLOCATIONS.c.state == "pending"
+        )
+        if candidates:
+            for row in session.execute(query.order_by(ALLOCATIONS.c.id).with_for_update(skip_locked=True)):
+                locked[row.queue].append(row.id)
+    for queue in sorted(queue for queue in wanted if len(locked[queue]) < seen[queue]):
+        again = _oldest(queue, wanted[queue]).with_for_update(skip_locked=True)
+        locked[queue] = [row.id for row in session.execute(again)]
+    return locked
+
+
+def _oldest(queue: str, count: int) -> Select[tuple[str, str]]:
+    return (
+        select(ALLOCATIONS.c.id, ALLOCATIONS.c.queue)
+        .where(ALLOCATIONS.c.queue == queue, ALLOCATIONS.c.state == "pending")
+        .order_by(ALLOCATIONS.c.id)
+        .limit(count)
     )
-    return [(row.id, row.state) for row in session.execute(query.order_by(ALLOCATIONS.c.id))]
 
 
-def _take(session: Session, claimant: Claimant, allocation_id: str, claim_id: str | None) -> bool:
-    moved = transitions.move(
-        session,
-        Allocation,
-        [allocation_id],
-        Change(("pending",), "claimed", f"node {claimant.node_id}", "claimed"),
-        ALLOCATIONS.c.node_id == claimant.node_id,
-        claim_id=claim_id,
-        polled=claimant.polls,
-        lease_until=now(claimant.lease_seconds),
-        claimed_at=now(),
-        updated_at=now(),
+def _take(
+    session: Session, takings: Sequence[_Taking], found: Mapping[str, Package | ConfigurationError]
+) -> None:
+    alike: dict[tuple[str | None, bool, float], dict[str, Change]] = {}
+    entries: list[SyncEntry] = []
+    for one in takings:
+        readable = [taken for taken in one.ids if isinstance(found.get(taken), Package)]
+        if not one.repeated:
+            key = (one.ask.claim_id, one.ask.polls, one.claimant.lease_seconds)
+            change = Change(("pending",), "claimed", f"node {one.claimant.node_id}", "claimed")
+            alike.setdefault(key, {}).update(dict.fromkeys(readable, change))
+        if readable:
+            entries.append(_entry(one, readable, found))
+    for (claim_id, polls, lease_seconds), changes in alike.items():
+        values = {"claim_id": claim_id, "polled": polls, "lease_until": now(lease_seconds)}
+        transitions.move_locked(session, Allocation, changes, claimed_at=now(), updated_at=now(), **values)
+    sync_logs.record_all(session, entries)
+
+
+def _entry(
+    taking: _Taking, ids: Sequence[str], found: Mapping[str, Package | ConfigurationError]
+) -> SyncEntry:
+    feeds = sum(len(one.feeds) for one in map(found.get, ids) if isinstance(one, Package))
+    return replace(
+        taking.ask.said,
+        node_id=taking.claimant.node_id,
+        data_count=feeds,
+        extra={**taking.ask.said.extra, "allocation_ids": list(ids)},
     )
-    return bool(moved)
+
+
+def _answer(
+    node: NodeIdentity, ids: Sequence[str], found: Mapping[str, Package | ConfigurationError]
+) -> Claimed:
+    answers = [found[one] for one in ids if one in found]
+    unreadable = next((one for one in answers if isinstance(one, ConfigurationError)), None)
+    return Claimed(node, tuple(one for one in answers if isinstance(one, Package)), unreadable)
 
 
 def has_pending(session: Session, queues: Sequence[str]) -> set[str]:
@@ -115,63 +217,3 @@ def has_pending(session: Session, queues: Sequence[str]) -> set[str]:
         .group_by(ALLOCATIONS.c.queue)
     )
     return set(session.scalars(query))
-
-
-def packages(session: Session, cipher: Cipher, allocation_ids: Sequence[str]) -> list[Package]:
-    """The allocations as packages, with the feeds that are still to be collected."""
-    if not allocation_ids:
-        return []
-    query = (
-        select(
-            ALLOCATIONS.c.id,
-            ALLOCATIONS.c.task_id,
-            ALLOCATIONS.c.created_at,
-            func.coalesce(TASKS.c.name, RUNS.c.task_name, "").label("task_name"),
-            *(TASKS.c[name] for name in TASK_COLUMNS),
-        )
-        .outerjoin(RUNS, RUNS.c.id == ALLOCATIONS.c.run_id)
-        .outerjoin(TASKS, TASKS.c.id == ALLOCATIONS.c.task_id)
-        .where(ALLOCATIONS.c.id.in_(allocation_ids))
-        .order_by(ALLOCATIONS.c.id)
-    )
-    feeds = _feeds_of(session, allocation_ids)
-    return [_package(cipher, row, feeds.get(row.id, ())) for row in session.execute(query)]
-
-
-def _package(cipher: Cipher, row: Any, feeds: Sequence[PackageFeed]) -> Package:
-    # Of a task that was deleted at this very moment there is its name; its allocation is asked to stop.
-    return Package(
-        allocation_id=row.id,
-        task_id=row.task_id or "",
-        task_name=row.task_name,
-        message_type=row.message_type or 0,
-        message_template=row.message_template or "",
-        web_hook_url=cipher.decrypt(row.web_hook_url or ""),
-        cron_exp=row.cron_exp or "",
-        headers=cipher.decrypt(row.headers or ""),
-        cookies=cipher.decrypt(row.cookies or ""),
-        feeds=tuple(feeds),
-        dispatched_at=row.created_at,
-    )
-
-
-def _feeds_of(session: Session, allocation_ids: Sequence[str]) -> dict[str, list[PackageFeed]]:
-    query = (
-        select(
-            ITEMS.c.allocation_id,
-            FEEDS.c.id,
-            FEEDS.c.faker_id,
-            FEEDS.c.name,
-            FEEDS.c.cover,
-            FEEDS.c.intro,
-            FEEDS.c.is_active,
-        )
-        .join(Feed, FEEDS.c.id == ITEMS.c.feed_id)
-        .where(ITEMS.c.allocation_id.in_(allocation_ids), ITEMS.c.state == "assigned")
-        .order_by(ITEMS.c.id)
-    )
-    found: dict[str, list[PackageFeed]] = {}
-    for allocation_id, feed_id, faker_id, name, cover, intro, is_active in session.execute(query):
-        feed = PackageFeed(feed_id, faker_id, name, cover, intro, int(is_active))
-        found.setdefault(str(allocation_id), []).append(feed)
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -59,7 +59,16 @@ class SyncLogView:
 
 def record(session: Session, entry: SyncEntry) -> None:
     """Write the entry, in the transaction of what it tells of."""
-    row = {
+    record_all(session, [entry])
+
+
+def record_all(session: Session, entries: Sequence[SyncEntry]) -> None:
+    """Write the entries, in the transaction of what they tell of."""
+    insert_missing(session, SyncLog, [_row(one) for one in entries])
+
+
+def _row(entry: SyncEntry) -> dict[str, Any]:
+    return {
         "id": entry.id,
         "node_id": entry.node_id,
         "operation": entry.operation,
@@ -70,7 +79,6 @@ def record(session: Session, entry: SyncEntry) -> None:
         "error_message": entry.error[:2000],
         "extra_data": dict(entry.extra),
     }
-    insert_missing(session, SyncLog, [row])
 
 
 def list_sync_logs(

@@ -1,12 +1,12 @@
 """Every change of a state column: guarded compare-and-sets whose row counts are read.
 
-This module is the only writer of state columns. `move` is the one way through; the rest of the store
+This module is the only writer of state columns. `move` and `move_locked` are the ways through; the rest of the store
 composes it. Lock order: pump, allocation, items by id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -72,6 +72,24 @@ def move(
     )
 
 
+def move_locked(session: Session, table: Noun, changes: Mapping[str, Change], **values: Any) -> None:
+    """Move rows that the transaction has locked and found in their state, by id, in one statement.
+
+    The changes are alike but for who makes them. Raises `IllegalMoveError` when a row was not there after all.
+    """
+    if not changes:
+        return
+    change = next(iter(changes.values()))
+    _check(table, change)
+    (source,) = change.sources
+    where = [core(table).c.id.in_(changes.keys()), core(table).c.state == source]
+    if _update(session, table, where, change, values) != len(changes):
+        raise IllegalMoveError(f"{NOUNS[table]}: rows that were locked as {source} were in another state")
+    if table in RECORDED:
+        rows = [_history(NOUNS[table], one, source, change) for one, change in changes.items()]
+        session.execute(insert(core(History)), rows)
+
+
 def _check(table: Noun, change: Change) -> None:
     cycle = LIFE_CYCLES[NOUNS[table]]
     for source in change.sources:
@@ -112,20 +130,18 @@ def _update(
 def record(session: Session, noun: str, ids: Sequence[str], source: str, change: Change) -> None:
     """Write one history row for each subject; an empty `source` is its making."""
     if ids:
-        session.execute(
-            insert(core(History)),
-            [
-                {
-                    "noun": noun,
-                    "subject_id": one,
-                    "actor": change.actor[:100],
-                    "from_state": source,
-                    "to_state": change.target,
-                    "reason": change.reason[:REASON_LENGTH],
-                }
-                for one in ids
-            ],
-        )
+        session.execute(insert(core(History)), [_history(noun, one, source, change) for one in ids])
+
+
+def _history(noun: str, one: str, source: str, change: Change) -> dict[str, str]:
+    return {
+        "noun": noun,
+        "subject_id": one,
+        "actor": change.actor[:100],
+        "from_state": source,
+        "to_state": change.target,
+        "reason": change.reason[:REASON_LENGTH],
+    }
 
 
 def lock(session: Session, table: Noun, one: str) -> tuple[str, str | None] | None:

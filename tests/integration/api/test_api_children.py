@@ -10,9 +10,20 @@ import pytest
 from sqlalchemy import select
 
 from backend.dispatch import repairs
+from backend.store.cipher import Cipher
 from backend.store.columns import now
 from backend.store.session import read
-from backend.store.tables import Allocation, Article, Delivery, Node, Result, Run, SyncLog, WorkItem
+from backend.store.tables import (
+    Allocation,
+    Article,
+    Delivery,
+    MessageTask,
+    Node,
+    Result,
+    Run,
+    SyncLog,
+    WorkItem,
+)
 from tests.building import (
     allocation_ids,
     change,
@@ -187,6 +198,19 @@ def test_with_a_limit_pending_tasks_gives_a_list(api: Api) -> None:
     assert [one["feeds"][0]["id"] for one in data(child.get("/pending-tasks?limit=2"))] == ["MP_WXS_3"]
     assert data(child.get("/pending-tasks?limit=2")) is None
     assert list(field_errors(child.get("/pending-tasks?limit=many"))) == ["limit"]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_work_that_can_not_be_read_is_refused_with_what_to_do_and_can_be_claimed_afterwards(api: Api) -> None:
+    child = make_werss(api)
+    task_id, _ = dispatched(api)
+    before = row_of(api.engine, MessageTask, task_id).headers
+    change(api.engine, MessageTask, task_id, headers=Cipher("another key").encrypt("secret"))
+    for answer in (child.post("/claim-task"), child.get("/pending-tasks"), child.get("/message-tasks")):
+        assert (answer.status_code, answer.get_json()["data"]["error"]) == (503, "wrong_secret_key")
+        assert "CASCADE_SECRET_KEY" in answer.get_json()["message"]
+    change(api.engine, MessageTask, task_id, headers=before)
+    assert child.claim()["task_id"] == task_id
 
 
 def test_a_repeated_claim_id_gets_the_same_work_and_nothing_once_that_has_ended(api: Api) -> None:
