@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cronsim import CronSimError
 
 from backend.dispatch.dispatching import expand
+from backend.domain.errors import Unavailable
 from backend.store import scheduler, starting, ticks
 from backend.store.session import read, transact
 
@@ -37,7 +38,7 @@ def fire_due(engine: Engine, clock: Clock = ticks.clock) -> int:
     at, due = read(engine, lambda session: _look(session, clock))
     started, until = 0, time.monotonic() + PASS_SECONDS
     for task in due:
-        started += _fire(engine, task, at)
+        started += _try_to_fire(engine, task, at)
         if time.monotonic() >= until:
             break
     return started
@@ -46,6 +47,17 @@ def fire_due(engine: Engine, clock: Clock = ticks.clock) -> int:
 def _look(session: Session, clock: Clock) -> tuple[datetime, list[DueTask]]:
     at = clock(session)
     return at, ticks.due(session, at)
+
+
+def _try_to_fire(engine: Engine, task: DueTask, at: datetime) -> bool:
+    try:
+        return _fire(engine, task, at)
+    except Unavailable:
+        raise
+    except Exception:
+        # A job edge: one task whose row nobody can digest must not keep the others from firing.
+        log.exception("the schedule of message task %s could not be decided", task.task_id)
+        return False
 
 
 def _fire(engine: Engine, task: DueTask, at: datetime) -> bool:

@@ -20,7 +20,7 @@ from backend.store.scheduler import scheduler_state, set_running
 from backend.store.session import create_engine_for, read, transact
 from backend.store.tables import History, MessageTask, Run, Tick, WorkItem
 from tests import building
-from tests.building import CIPHER, row_of, rows_of, together
+from tests.building import CIPHER, row_of, rows_of, start_run, together
 from tests.fire_times import ZONES, expected
 from tests.servers import MariaDb
 from tests.standins.proxy import Loss, Proxy
@@ -125,6 +125,18 @@ def test_two_beats_fire_each_tick_of_every_day_of_a_year_once(
     engine: Engine, other: Engine, clock: FrozenClock
 ) -> None:
     run_a_year(engine, other, clock, "15,45 1,2 * * *")
+
+
+def test_a_task_that_can_not_be_decided_keeps_no_other_from_firing(
+    engine: Engine, clock: FrozenClock
+) -> None:
+    poisoned = scheduled_task(engine, clock, "0 * * * *")
+    good = scheduled_task(engine, clock, "1 * * * *")
+    building.change(engine, MessageTask, poisoned, overlap="nonsense")
+    start_run(engine, poisoned)
+    clock.move(hours=2)
+    assert scheduler.fire_due(engine, clock) == 1
+    assert tick_of(engine, good).run_id
 
 
 def test_many_beats_at_the_same_instant_fire_one_tick_once(engine: Engine, clock: FrozenClock) -> None:
