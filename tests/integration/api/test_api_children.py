@@ -475,6 +475,37 @@ def test_a_look_at_the_headers_takes_no_work(api: Api) -> None:
     assert row_of(api.engine, Allocation).state == "pending"
 
 
+def test_a_beat_with_odd_texts_fails_nobody(api: Api) -> None:
+    child = make_werss(api)
+    odd = {
+        "version": "😀" * 40,
+        "callback_url": "http://😀/文",
+        "instance": "i" * 64,
+        "sources": ["文", "rss"],
+    }
+    odd |= {"workers": 10**30, "capacity": -5, "running": ["文", "x" * 64, None]}
+    assert data(child.client.post(f"{child.prefix}/heartbeat", data=json.dumps(odd)))["status"] == "alive"
+    assert row_of(api.engine, Node, child.node_id).beat_count == 1
+
+
+def test_a_report_with_odd_texts_is_kept(api: Api) -> None:
+    child = make_werss(api)
+    _, (feed,) = dispatched(api)
+    package = child.claim()
+    odd = {
+        "mp_id": feed,
+        "mp_name": "😀" * 300,
+        "success": False,
+        "error": "错😀" * 900,
+        "timestamp": "昨天😀" * 40,
+    }
+    odd |= {"article_count": "NaN", "new_article_count": -(10**40)}
+    said = {"allocation_id": package["allocation_id"], "results": [odd, {"mp_id": "文"}, {}]}
+    assert data(child.post("/report-completion", said))["status"] == "completed"
+    assert data(child.post("/report-result", {"task_id": "gone", "results": [odd]}))["settled"] == 0
+    assert [one.feed_id for one in rows_of(api.engine, Result)] == [feed, feed]
+
+
 def test_half_an_emoji_does_not_lose_an_upload(api: Api) -> None:
     child = make_werss(api)
     _, (feed,) = dispatched(api)
