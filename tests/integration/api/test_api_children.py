@@ -477,7 +477,7 @@ def test_a_look_at_the_headers_takes_no_work(api: Api) -> None:
 
 def test_a_beat_with_odd_texts_fails_nobody(api: Api) -> None:
     child = make_werss(api)
-    odd = {
+    odd: dict[str, Any] = {
         "version": "😀" * 40,
         "callback_url": "http://😀/文",
         "instance": "i" * 64,
@@ -492,7 +492,7 @@ def test_a_report_with_odd_texts_is_kept(api: Api) -> None:
     child = make_werss(api)
     _, (feed,) = dispatched(api)
     package = child.claim()
-    odd = {
+    odd: dict[str, Any] = {
         "mp_id": feed,
         "mp_name": "😀" * 300,
         "success": False,
