@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -32,11 +33,23 @@ def pre_fork(server: Any, _worker: object) -> None:
     parts.engine.dispose()
     if parts.redis is not None:
         parts.redis.close()
+    # What is loaded now is shared with every process as long as the collector does not touch it.
+    gc.freeze()
 
 
 def post_worker_init(worker: Any) -> None:
     """Long polls end with their process: gunicorn waits for its threads, and they would wait for work."""
     worker.app.wsgi().extensions[NAME].children.waits.stopping = lambda: not worker.alive
+
+
+def worker_exit(_server: object, _worker: object) -> None:
+    """The last collections of an ending interpreter would look at everything; on a busy machine, stops wait for that."""
+    gc.freeze()
+
+
+def on_exit(_server: object) -> None:
+    """The master ends as its processes do."""
+    gc.freeze()
 
 
 host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -5,6 +5,7 @@ Any number of copies may run. `python -m backend.dispatch.beat`
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -213,6 +214,8 @@ def main() -> int:
         beat = build(settings)
         require_current(beat.engine)
         serve(beat, stop)
+        # The last collections of an ending interpreter would look at everything; a stop waits for that.
+        gc.freeze()
     except CascadeError as error:
         log.error("%s", error)  # noqa: TRY400
         return 2
