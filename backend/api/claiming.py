@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from backend.api.grouping import Groups
 from backend.dispatch.queues import node_queue
@@ -67,6 +68,6 @@ class Claiming:
             return
         try:
             transact(self._engine, lambda session: beats.count_empty_claims(session, node_ids))
-        except Unavailable as error:
+        except (Unavailable, DBAPIError) as error:
             # The others' work is taken already, and its leases run: they must get it.
-            log.warning("empty claims could not be counted: %s", error)
+            log.warning("empty claims could not be counted: %s", type(error).__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 
 from backend.api.claiming import Claiming, Leases
 from backend.dispatch.queues import node_queue
@@ -110,3 +110,15 @@ def test_work_whose_secrets_can_not_be_decrypted_stays_pending_and_others_get_th
     assert given(answers[1]) == [theirs[node_queue("b")].id]
     change(engine, MessageTask, lost.task_id, cookies="")
     assert given(claim(engine, [asked(one)])[0]) == [lost.id]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_what_can_not_be_counted_takes_no_work_from_those_who_claimed_in_the_same_group(
+    engine: Engine,
+) -> None:
+    _, pair = make_child(engine, "a")
+    claiming = Claiming(engine, CIPHER, Leases(60.0, 60.0))
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE nodes RENAME COLUMN empty_claims TO gone"))
+    # Raised after the commit, it would have the whole group claim again, and the first packages would reach nobody.
+    assert given(claiming.take(asked(pair))) == []
