@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -35,9 +35,12 @@ class Bell:
 
 @dataclass(slots=True)
 class Batch(Generic[R]):
-    """Futures of one order by item id. `report` is called with results that waited long enough while others run."""
+    """Futures of one order by item id. `report` is called with results that waited long enough while others run.
 
-    futures: Mapping[Future[R], str]
+    `futures` is emptied on the way.
+    """
+
+    futures: dict[Future[R], str]
     deadline: float
     stop: Stop
     report: Callable[[list[R]], Standing | None]
@@ -64,7 +67,7 @@ class Batch(Generic[R]):
             pause(running)
             done = {future for future in running if future.done()}
             running -= done
-            self.results += [future.result() for future in done]
+            self.results += [self._take(future) for future in done]
             now = self.clock()
             oldest = oldest if oldest is not None or not self.results else now
             if oldest is not None and running and now >= max(oldest + self.report_seconds, self.quiet_until):
@@ -80,6 +83,11 @@ class Batch(Generic[R]):
                 return
             if self.stop.is_set():
                 running = self._stop(running)
+
+    def _take(self, future: Future[R]) -> R:
+        # A future keeps its result: in a batch with one slow item all would be kept until that ends, stored or not.
+        self.futures.pop(future)
+        return future.result()
 
     def _report(self) -> bool:
         standing = self.report(self.results)

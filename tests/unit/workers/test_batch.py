@@ -204,3 +204,10 @@ def test_an_empty_batch_ends_at_once() -> None:
     schedule = plan()
     schedule.run()
     assert schedule.now == 0
+
+
+def test_a_result_that_is_reported_is_kept_no_longer() -> None:
+    schedule = plan((0, 1), (0, 40), deadline=5.0, report_seconds=0.0)
+    batch = schedule.run()
+    assert schedule.reported == ["a"]
+    assert (list(batch.futures.values()), batch.results) == (["b"], [])
