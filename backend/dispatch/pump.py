@@ -41,16 +41,27 @@ class Limits:
     hosts: HostLimits = NO_LIMITS
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one transaction placed, and whether another one may find more of what has room."""
+
+    placed: list[Placed]
+    more: bool
+
+
+NOTHING = Pass([], more=False)
+
+
 def pump(engine: Engine, redis: Redis | None, limits: Limits) -> int:
     """Place everything that has room; how many allocations were made. Cheap when there is nothing to do."""
     made = 0
     place_items = partial(_place_items, limits=limits)
     for has_work, place in ((_has_items, place_items), (_has_deliveries, _place_deliveries)):
         while read(engine, has_work):
-            placed = transact(engine, place)
-            made += len(placed)
-            _tell(redis, placed, limits)
-            if not placed:
+            one = transact(engine, place)
+            made += len(one.placed)
+            _tell(redis, one.placed, limits)
+            if not one.more:
                 break
     return made
 
@@ -75,27 +86,37 @@ def _has_items(session: Session) -> bool:
     return bool(planning.waiting_kinds(session))
 
 
-def _place_items(session: Session, limits: Limits) -> list[Placed]:
+def _place_items(session: Session, limits: Limits) -> Pass:
     planning.take_pump_lock(session)
     known = nodes.facts(session)
     loads = nodes.loads(known, "update")
-    items = _admitted_items(session, _limits(session, loads), limits.hosts.concurrency)
+    items, more = _admitted_items(session, _limits(session, loads), limits.hosts.concurrency)
     if not items:
-        return []
+        return NOTHING
     sizes = {load.node_id: batch_size(load.max_capacity) for load in loads}
     queues = {one.id: node_queue(one.slug) for one in known}
     attached = {one.id for one in known if one.transport == "attached"}
     # Two items for each of a thousand nodes would be a thousand allocations: with this many, each gets a full one.
     at_once = sizes if len(items) >= MANY_ITEMS else {}
-    return planning.place_items(session, batches(plan(items, loads, at_once), sizes), queues, attached)
+    made = batches(plan(items, loads, at_once), sizes)
+    placed = planning.place_items(session, made, queues, attached)
+    return Pass(placed, more=more and bool(placed))
 
 
-def _admitted_items(session: Session, by_kind: dict[str, int], concurrency: int) -> list[Candidate]:
-    """The oldest items that may be asked for now; hosts that have their share or want to be left alone are passed over."""
+def _admitted_items(
+    session: Session, by_kind: dict[str, int], concurrency: int
+) -> tuple[list[Candidate], bool]:
+    """The oldest items that may be asked for now, and whether others may come behind them.
+
+    Hosts that have their share or want to be left alone are passed over.
+    """
     in_flight = hosts.in_flight(session) if concurrency else {}
     saturated = {name for name, count in in_flight.items() if count >= concurrency}
     waiting = planning.waiting_items(session, by_kind, saturated | hosts.held(session).keys())
-    return politeness.admit(waiting[:ITEMS_PER_TRANSACTION], in_flight, concurrency)
+    admitted = politeness.admit(waiting[:ITEMS_PER_TRANSACTION], in_flight, concurrency)
+    # Less than a whole transaction is as much as has room, unless a host that is full by now stood in front of others.
+    # Whoever makes room or work meanwhile wakes the beats: a look for it now would find nothing most of the time.
+    return admitted, len(waiting) >= ITEMS_PER_TRANSACTION or len(admitted) < len(waiting)
 
 
 def _limits(session: Session, loads: list[NodeLoad]) -> dict[str, int]:
@@ -111,18 +132,19 @@ def _has_deliveries(session: Session) -> bool:
     return bool(deliveries.waiting(session, 1))
 
 
-def _place_deliveries(session: Session) -> list[Placed]:
+def _place_deliveries(session: Session) -> Pass:
     planning.take_pump_lock(session)
     parent = nodes.ensure_parent(session)
     room = parent.max_capacity - deliveries.assigned_count(session)
     if room <= 0:
-        return []
+        return NOTHING
     admitted = _admitted(session, room)
     groups = [
         admitted[start : start + DELIVERIES_PER_BATCH]
         for start in range(0, len(admitted), DELIVERIES_PER_BATCH)
     ]
-    return planning.place_deliveries(session, groups, parent.id, DEFAULT_QUEUE)
+    placed = planning.place_deliveries(session, groups, parent.id, DEFAULT_QUEUE)
+    return Pass(placed, more=bool(placed))
 
 
 def _admitted(session: Session, room: int) -> list[WaitingDelivery]:

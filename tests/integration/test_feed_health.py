@@ -229,6 +229,14 @@ def test_a_host_never_has_more_items_than_its_limit_and_hides_nobody(engine: Eng
     assert busy(engine) == {"crowded.example": 4, "quiet.example": 4}
 
 
+def test_one_pump_places_what_stands_behind_the_items_of_a_full_host(engine: Engine) -> None:
+    building.make_node(engine, capacity=5)
+    run_on_hosts(engine, "crowded.example", each=9)
+    run_on_hosts(engine, "quiet.example", each=2)
+    pump(engine, None, limits(2))
+    assert busy(engine) == {"crowded.example": 2, "quiet.example": 2}
+
+
 def test_pumps_that_run_at_once_keep_a_host_within_its_limit(engine: Engine) -> None:
     building.make_node(engine, capacity=100)
     run_on_hosts(engine, "a.example", "b.example", each=20)
