@@ -122,10 +122,12 @@ def _next_feeds(
     task = session.get(MessageTask, task_id)
     if task is None:
         return []
+    # In the order of the task's own rows: by the feeds' order, the server sorts all that are left for each chunk.
+    position = Feed.id if task.all_feeds else MessageTaskFeed.feed_id
     query = (
         select(Feed.id, Feed.kind, Feed.url)
-        .where(Feed.is_active, Feed.id > cursor)
-        .order_by(Feed.id)
+        .where(Feed.is_active, position > cursor)
+        .order_by(position)
         .limit(chunk)
     )
     if due_only:
