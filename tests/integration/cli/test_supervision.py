@@ -110,7 +110,7 @@ def test_a_killed_part_takes_its_workers_along(stage: Stage) -> None:
     assert lives(worker)
     os.kill(psutil.Process(worker).ppid(), signal.SIGKILL)
     stage.wait(lambda: stage.supervisor.failures("family") == 1)
-    assert not lives(worker)
+    stage.wait(lambda: not lives(worker))
 
 
 def test_the_stop_asks_stage_after_stage(stage: Stage) -> None:
