@@ -70,8 +70,9 @@ def _row(name: str, per_second: float, rounds: list[tuple[Answered, dict[str, fl
 
 def _measure(options: Options, count: int, nodes: int) -> tuple[Answered, dict[str, float]]:
     with site(options.database) as place, parent(place) as asked:
-        headers = asked.children(nodes, -(-count // nodes))
         _plan(asked, count)
+        headers = asked.children(nodes, -(-count // nodes))
+        pump(asked.engine, None, LIMITS)
         job = Job("processes", asked.port, "POST", CLAIM, headers, CLAIMERS, body="{}")
         with Clients(job) as clients:
             groups = asked.groups(clients.process.pid)
@@ -83,7 +84,7 @@ def _measure(options: Options, count: int, nodes: int) -> tuple[Answered, dict[s
 
 
 def _plan(asked: Parent, count: int) -> None:
-    """Allocations of one feed each, made as a dispatch makes them."""
+    """Items for allocations of one feed each; before there are nodes, or the running beat would place them in batches."""
     engine = asked.engine
     task_id = make_task(engine, make_accounts(engine, count))
     started = transact(
@@ -92,7 +93,6 @@ def _plan(asked: Parent, count: int) -> None:
     expand(engine, started.run_id)
     one_each = update(WorkItem).where(WorkItem.run_id == started.run_id).values(batch_limit=1)
     transact(engine, lambda session: session.execute(one_each))
-    pump(engine, None, LIMITS)
 
 
 def _states(engine: Engine) -> dict[str, int]:
