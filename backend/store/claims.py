@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
-from sqlalchemy import Select, select, union_all
+from sqlalchemy import CompoundSelect, Integer, Row, Select, bindparam, select, union_all
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import CascadeError, ConfigurationError, Unauthenticated
@@ -141,14 +143,11 @@ def _lock(session: Session, takings: Sequence[_Taking]) -> None:
 def _lock_oldest(session: Session, wanted: Mapping[str, int]) -> dict[str, list[str]]:
     """Up to so many of each queue's pending rows, locked; rows that others have locked are passed over."""
     locked: dict[str, list[str]] = {queue: [] for queue in wanted}
-    seen: dict[str, int] = dict(wanted)
+    seen = Counter(wanted)
     if len(wanted) > 1:
         # One look and one lock for all queues; what others took in between is made good below.
-        looks = [_oldest(queue, count).subquery() for queue, count in wanted.items()]
-        candidates = session.execute(union_all(*(select(one.c.id, one.c.queue) for one in looks))).all()
-        seen = dict.fromkeys(wanted, 0)
-        for row in candidates:
-            seen[row.queue] += 1
+        candidates = _look(session, wanted)
+        seen = Counter(row.queue for row in candidates)
         query = select(ALLOCATIONS.c.id, ALLOCATIONS.c.queue).where(
             ALLOCATIONS.c.id.in_([row.id for row in candidates]), ALLOCATIONS.c.state == "pending"
         )
@@ -156,17 +155,33 @@ def _lock_oldest(session: Session, wanted: Mapping[str, int]) -> dict[str, list[
             for row in session.execute(query.order_by(ALLOCATIONS.c.id).with_for_update(skip_locked=True)):
                 locked[row.queue].append(row.id)
     for queue in sorted(queue for queue in wanted if len(locked[queue]) < seen[queue]):
-        again = _oldest(queue, wanted[queue]).with_for_update(skip_locked=True)
-        locked[queue] = [row.id for row in session.execute(again)]
+        again = _oldest().with_for_update(skip_locked=True)
+        rows = session.execute(again, {"queue": queue, "count": wanted[queue]})
+        locked[queue] = [row.id for row in rows]
     return locked
 
 
-def _oldest(queue: str, count: int) -> Select[tuple[str, str]]:
+def _look(session: Session, wanted: Mapping[str, int]) -> Sequence[Row[tuple[str, str]]]:
+    values: dict[str, str | int] = {}
+    for number, (queue, count) in enumerate(wanted.items()):
+        values |= {f"queue{number}": queue, f"count{number}": count}
+    return session.execute(_looks(len(wanted)), values).all()
+
+
+@cache
+def _looks(queues: int) -> CompoundSelect[tuple[str, str]]:
+    # Making the statement costs more than running it.
+    parts = [_oldest(str(number)).subquery() for number in range(queues)]
+    return union_all(*(select(one.c.id, one.c.queue) for one in parts))
+
+
+@cache
+def _oldest(number: str = "") -> Select[tuple[str, str]]:
     return (
         select(ALLOCATIONS.c.id, ALLOCATIONS.c.queue)
-        .where(ALLOCATIONS.c.queue == queue, ALLOCATIONS.c.state == "pending")
+        .where(ALLOCATIONS.c.queue == bindparam(f"queue{number}"), ALLOCATIONS.c.state == "pending")
         .order_by(ALLOCATIONS.c.id)
-        .limit(count)
+        .limit(bindparam(f"count{number}", type_=Integer))
     )
 
 
