@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
 from backend.dispatch.pump import pump
 from backend.dispatch.repairs import (
@@ -309,6 +310,23 @@ def test_chunks_of_any_size_make_each_item_once(engine: Engine, chunk: int) -> N
     while not transact(engine, lambda session: runs.expand_chunk(session, run.run_id, chunk=chunk)):
         pass
     assert sorted(item.feed_id for item in building.items_of(engine)) == sorted(feeds)
+
+
+@pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+def test_a_chunk_reads_its_own_feeds_and_not_all_that_are_left(engine: Engine) -> None:
+    # With fewer, the server picks a good plan even where it has the choice.
+    task_id = building.make_task(engine, building.make_feeds(engine, 3000))
+    run = transact(engine, lambda session: runs.start_run(session, task_id, trigger="manual", actor="ana"))
+    with engine.connect() as connection:
+        connection.execute(text("ANALYZE TABLE feeds, message_task_feeds"))
+
+    def rows_read(session: Session) -> int:
+        session.execute(text("FLUSH STATUS"))
+        assert not runs.expand_chunk(session, run.run_id, chunk=10)
+        found = session.execute(text("SHOW SESSION STATUS LIKE 'Handler_read%'")).all()
+        return sum(int(row[1]) for row in found)
+
+    assert transact(engine, rows_read) < 100
 
 
 @pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
