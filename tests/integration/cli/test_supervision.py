@@ -115,8 +115,9 @@ def test_a_killed_part_takes_its_workers_along(stage: Stage) -> None:
 
 def test_the_stop_asks_stage_after_stage(stage: Stage) -> None:
     program = (
-        "import signal, sys, time\n"
-        "def end(*_):\n    print(time.monotonic(), flush=True); sys.exit()\n"
+        "import os, signal, sys, time\n"
+        # Not print: the signal may come while the line before is still being printed.
+        "def end(*_):\n    os.write(1, f'{time.monotonic()}\\n'.encode()); sys.exit()\n"
         "signal.signal(signal.SIGTERM, end)\nprint('up', flush=True)\ntime.sleep(600)\n"
     )
     for name, number in (("redis", 2), ("parent", 1), ("worker", 0)):
