@@ -47,9 +47,10 @@ class Lane:
         if allocation_id is not None:
             begun += self._start(self.ledger.begin(allocation_id, attempt, new_id()))
         while True:
+            # Before the look: what did not fit while these ran must be looked for once they have ended.
+            self.active = {thread for thread in self.active if thread.is_alive()}
             begun_now = self._may_begin(until) and self._worth_a_look() and self._begin_next()
             begun += begun_now
-            self.active = {thread for thread in self.active if thread.is_alive()}
             if begun_now:
                 continue
             if not self.active:
