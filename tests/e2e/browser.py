@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+from backend.cli.testing import find_program
+
 OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -23,10 +22,8 @@ OPTIONS = [
 
 @contextmanager
 def opened_browser() -> Iterator[Browser]:
-    """The machine's Chromium; a machine without one skips the test."""
-    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("there is no Chromium on this machine")
+    """The machine's Chromium. Raises `FileNotFoundError`: `./cascade test` installs what is missing, so nothing is skipped."""
+    program = find_program("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
         yield browser
