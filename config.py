@@ -5,130 +5,19 @@ A bad value stops the start and names itself, where it stood and what is allowed
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from config_values import Parser, SettingError, choice, count, flag, networks, origins, seconds, text
+
 ROOT = Path(__file__).resolve().parent
-ORIGIN = re.compile(r"^https?://[a-z0-9.\-\[\]:]+$")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 NODE_TYPES = ("parent", "child")
-
-
-class SettingError(ValueError):
-    """A setting that can't be used; its text names the setting, its place and what is allowed."""
-
-    def __init__(self, name: str, place: str, detail: str) -> None:
-        self.name, self.place, self.detail = name, place, detail
-        super().__init__(f"{name} ({place}): {detail}")
-
-
-@dataclass(frozen=True, slots=True)
-class Parser:
-    """Turns what stood in the environment or the file into a value; `allowed` says what may stand there."""
-
-    convert: Callable[[object], Any]
-    allowed: str
-
-    def __call__(self, value: object) -> Any:
-        """The value. Raises `ValueError` with what is wrong."""
-        return self.convert(value)
-
-
-def _clean(value: object) -> str:
-    return str(value).strip()
-
-
-_text = Parser(_clean, "text")
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    try:
-        return float(str(value))
-    except ValueError:
-        raise ValueError(f"must be a number, not {value!r}") from None
-
-
-def _seconds(low: float, high: float) -> Parser:
-    def convert(value: object) -> float:
-        number = _number(value)
-        if not low <= number <= high:
-            raise ValueError(f"must be between {low:g} and {high:g} seconds, not {number:g}")
-        return number
-
-    return Parser(convert, f"{low:g} to {high:.0f} s")
-
-
-def _count(low: int, high: int) -> Parser:
-    def convert(value: object) -> int:
-        number = _number(value)
-        if number != int(number) or not low <= number <= high:
-            raise ValueError(f"must be a whole number between {low} and {high}, not {value}")
-        return int(number)
-
-    return Parser(convert, f"{low} to {high}")
-
-
-def _choice(*allowed: str) -> Parser:
-    by_folded = {name.casefold(): name for name in allowed}
-
-    def convert(value: object) -> str:
-        found = by_folded.get(_clean(value).casefold())
-        if found is None:
-            raise ValueError(f"must be one of {', '.join(allowed)}, not {value!r}")
-        return found
-
-    return Parser(convert, ", ".join(allowed))
-
-
-def _switch(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    folded = _clean(value).casefold()
-    if folded in {"true", "yes", "on", "1"}:
-        return True
-    if folded in {"false", "no", "off", "0"}:
-        return False
-    raise ValueError(f"must be true or false, not {value!r}")
-
-
-_flag = Parser(_switch, "true, false")
-
-
-def _parts(value: object) -> list[str]:
-    return [
-        _clean(part)
-        for part in (value if isinstance(value, list) else _clean(value).replace(",", " ").split())
-    ]
-
-
-def _to_networks(value: object) -> tuple[str, ...]:
-    try:
-        return tuple(str(ipaddress.ip_network(part, strict=False)) for part in _parts(value))
-    except ValueError as error:
-        raise ValueError(f"must be a list of networks such as 127.0.0.0/8,10.1.0.0/16 ({error})") from None
-
-
-_networks = Parser(_to_networks, "networks, comma-separated")
-
-
-def _to_origins(value: object) -> tuple[str, ...]:
-    origins = tuple(part.rstrip("/").casefold() for part in _parts(value))
-    for origin in origins:
-        if origin != "*" and not ORIGIN.match(origin):
-            raise ValueError("must be a list of origins such as https://admin.example.com, or *")
-    return origins
-
-
-_origins = Parser(_to_origins, "origins, comma-separated, or *")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,182 +50,180 @@ class Settings:
     data_dir: Path
     config_file: Path | None
     database_url: str = _setting(
-        "DATABASE_URL", "database_url", _text, "", "SQLAlchemy URL; empty: SQLite in the data directory"
+        "DATABASE_URL", "database_url", text, "", "SQLAlchemy URL; empty: SQLite in the data directory"
     )
     redis_url: str = _setting(
-        "REDIS_URL", "redis_url", _text, "", "Redis URL; empty: the embedded server of the data directory"
+        "REDIS_URL", "redis_url", text, "", "Redis URL; empty: the embedded server of the data directory"
     )
-    log_level: str = _setting(
-        "LOG_LEVEL", "log_level", _choice(*LOG_LEVELS), "INFO", "level of every process"
-    )
-    host: str = _setting("CASCADE_HOST", "host", _text, "127.0.0.1", "address that the parent listens on")
-    port: int = _setting("CASCADE_PORT", "port", _count(0, 65535), 8001, "port that the parent listens on")
+    log_level: str = _setting("LOG_LEVEL", "log_level", choice(*LOG_LEVELS), "INFO", "level of every process")
+    host: str = _setting("CASCADE_HOST", "host", text, "127.0.0.1", "address that the parent listens on")
+    port: int = _setting("CASCADE_PORT", "port", count(0, 65535), 8001, "port that the parent listens on")
     gunicorn_workers: int = _setting(
-        "GUNICORN_WORKERS", "gunicorn.workers", _count(1, 64), 2, "processes of the parent's HTTP server"
+        "GUNICORN_WORKERS", "gunicorn.workers", count(1, 64), 2, "processes of the parent's HTTP server"
     )
     gunicorn_threads: int = _setting(
-        "GUNICORN_THREADS", "gunicorn.threads", _count(1, 256), 8, "threads of each such process"
+        "GUNICORN_THREADS", "gunicorn.threads", count(1, 256), 8, "threads of each such process"
     )
     cors_origins: tuple[str, ...] = _setting(
         "CASCADE_CORS_ORIGINS",
         "http.cors_origins",
-        _origins,
+        origins,
         (),
         "origins whose pages may use the API, comma-separated; empty: none but our own",
     )
     secret_key: str = _setting(
         "CASCADE_SECRET_KEY",
         "secret_key",
-        _text,
+        text,
         "",
         "signs tokens and encrypts; empty: `secret.key` in the data directory",
     )
     token_seconds: float = _setting(
         "CASCADE_TOKEN_SECONDS",
         "auth.token_seconds",
-        _seconds(60, 2592000),
+        seconds(60, 2592000),
         259200.0,
         "life of a login token",
     )
     login_lock_seconds: float = _setting(
         "CASCADE_LOGIN_LOCK_SECONDS",
         "auth.lock_seconds",
-        _seconds(1, 86400),
+        seconds(1, 86400),
         900.0,
         "how long five wrong passwords lock a name from an address",
     )
     trusted_proxies: tuple[str, ...] = _setting(
         "CASCADE_TRUSTED_PROXIES",
         "http.trusted_proxies",
-        _networks,
+        networks,
         (),
         "networks of the proxies whose X-Forwarded-For is believed, as CIDR list",
     )
     egress_allow: tuple[str, ...] = _setting(
         "CASCADE_EGRESS_ALLOW",
         "egress.allow",
-        _networks,
+        networks,
         (),
         "private networks that work may reach, as CIDR list",
     )
     cascade_enabled: bool = _setting(
-        "CASCADE_ENABLED", "cascade.enabled", _flag, False, "the seeds' switch for child mode"
+        "CASCADE_ENABLED", "cascade.enabled", flag, False, "the seeds' switch for child mode"
     )
     node_type: str = _setting(
-        "CASCADE_NODE_TYPE", "cascade.node_type", _choice(*NODE_TYPES), "parent", "what this machine is"
+        "CASCADE_NODE_TYPE", "cascade.node_type", choice(*NODE_TYPES), "parent", "what this machine is"
     )
     parent_url: str = _setting(
-        "CASCADE_PARENT_URL", "cascade.parent_api_url", _text, "", "of a child: where its parent answers"
+        "CASCADE_PARENT_URL", "cascade.parent_api_url", text, "", "of a child: where its parent answers"
     )
     api_key: str = _setting(
-        "CASCADE_API_KEY", "cascade.api_key", _text, "", "of a child: the key that its parent made for it"
+        "CASCADE_API_KEY", "cascade.api_key", text, "", "of a child: the key that its parent made for it"
     )
     api_secret: str = _setting(
         "CASCADE_API_SECRET",
         "cascade.api_secret",
-        _text,
+        text,
         "",
         "of a child: the secret that its parent showed once",
     )
     lease_seconds: float = _setting(
         "CASCADE_LEASE_SECONDS",
         "work.lease_seconds",
-        _seconds(3, 3600),
+        seconds(3, 3600),
         45.0,
         "how long work is held without a renewal",
     )
     child_lease_seconds: float = _setting(
         "CASCADE_CHILD_LEASE_SECONDS",
         "work.child_lease_seconds",
-        _seconds(10, 86400),
+        seconds(10, 86400),
         1800.0,
         "how long a WeRSS child's work is held without a call that names it",
     )
     sync_log_days: int = _setting(
         "CASCADE_SYNC_LOG_DAYS",
         "retention.sync_log_days",
-        _count(1, 3650),
+        count(1, 3650),
         7,
         "how long sync logs and children's results are kept, in days",
     )
     renew_seconds: float = _setting(
         "CASCADE_RENEW_SECONDS",
         "work.renew_seconds",
-        _seconds(1, 1200),
+        seconds(1, 1200),
         15.0,
         "how often leases are renewed; below half the lease",
     )
     update_seconds: float = _setting(
         "CASCADE_UPDATE_SECONDS",
         "work.update_seconds",
-        _seconds(5, 3600),
+        seconds(5, 3600),
         120.0,
         "overall limit of one batch of updates",
     )
     deliver_seconds: float = _setting(
         "CASCADE_DELIVER_SECONDS",
         "work.deliver_seconds",
-        _seconds(5, 3600),
+        seconds(5, 3600),
         120.0,
         "overall limit of one batch of deliveries",
     )
     item_attempts: int = _setting(
-        "CASCADE_ITEM_ATTEMPTS", "work.item_attempts", _count(1, 20), 3, "attempts at one feed within a run"
+        "CASCADE_ITEM_ATTEMPTS", "work.item_attempts", count(1, 20), 3, "attempts at one feed within a run"
     )
     delivery_attempts: int = _setting(
-        "CASCADE_DELIVERY_ATTEMPTS", "deliver.attempts", _count(1, 20), 6, "attempts at one delivery"
+        "CASCADE_DELIVERY_ATTEMPTS", "deliver.attempts", count(1, 20), 6, "attempts at one delivery"
     )
     host_concurrency: int = _setting(
         "CASCADE_HOST_CONCURRENCY",
         "work.host_concurrency",
-        _count(0, 10000),
+        count(0, 10000),
         8,
         "feeds of one host that are collected at a time, over all nodes; 0: any number",
     )
     host_gap_seconds: float = _setting(
         "CASCADE_HOST_GAP_SECONDS",
         "work.host_gap_seconds",
-        _seconds(0, 600),
+        seconds(0, 600),
         0.1,
         "least time between two requests to one host, over all nodes that share Redis",
     )
     retry_base_seconds: float = _setting(
         "CASCADE_RETRY_BASE_SECONDS",
         "work.retry_base_seconds",
-        _seconds(0.1, 3600),
+        seconds(0.1, 3600),
         5.0,
         "first wait before a retry; doubles",
     )
     feed_fresh_seconds: float = _setting(
         "CASCADE_FEED_FRESH_SECONDS",
         "feed_status.fresh_seconds",
-        _seconds(60, 31536000),
+        seconds(60, 31536000),
         3600.0,
         "a feed collected since is fresh",
     )
     feed_recent_seconds: float = _setting(
         "CASCADE_FEED_RECENT_SECONDS",
         "feed_status.recent_seconds",
-        _seconds(60, 31536000),
+        seconds(60, 31536000),
         86400.0,
         "a feed collected since is recent",
     )
     feed_stale_seconds: float = _setting(
         "CASCADE_FEED_STALE_SECONDS",
         "feed_status.stale_seconds",
-        _seconds(60, 31536000),
+        seconds(60, 31536000),
         259200.0,
         "a feed collected since is stale, one not collected since is outdated",
     )
     robot_repeat_unconfirmed: bool = _setting(
         "CASCADE_ROBOT_REPEAT_UNCONFIRMED",
         "deliver.robot_repeat_unconfirmed",
-        _flag,
+        flag,
         False,
         "repeat a chat robot's message whose answer never came (it may arrive twice)",
     )
     stop_seconds: float = _setting(
-        "CASCADE_STOP_SECONDS", "stop_seconds", _seconds(1, 600), 8.0, "how long a warm stop may take"
+        "CASCADE_STOP_SECONDS", "stop_seconds", seconds(1, 600), 8.0, "how long a warm stop may take"
     )
 
     @property

@@ -29,6 +29,7 @@ from backend.outbound.client import GuardedHttpClient
 from backend.store.cipher import Cipher
 from backend.store.session import create_engine_for
 from config import Settings
+from config_values import SettingError
 
 SOURCES = "cascade.sources"
 NOTIFIERS = "cascade.notifiers"
@@ -43,7 +44,7 @@ def load_settings(*, data_dir: Path | None = None, config_file: Path | None = No
     """The settings. Raises `ConfigurationError` naming the first one that can't be used."""
     try:
         return config.load(data_dir=data_dir, config_file=config_file)
-    except config.SettingError as error:
+    except SettingError as error:
         raise ConfigurationError(
             "bad_setting", name=f"{error.name} ({error.place})", detail=error.detail
         ) from error

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 import config
 from backend.api.app import create_app
+from config_values import SettingError
 from tests.integration.api.harness import Api, settings_for
 
 OURS = "https://admin.example.com"
@@ -80,5 +81,5 @@ def test_origins_are_read_from_the_environment(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", ["admin.example.com", "https://a.example/path", "null"])
 def test_what_is_no_origin_stops_the_start(tmp_path: Path, given: str) -> None:
-    with pytest.raises(config.SettingError, match="CASCADE_CORS_ORIGINS"):
+    with pytest.raises(SettingError, match="CASCADE_CORS_ORIGINS"):
         config.load({"CASCADE_CORS_ORIGINS": given}, data_dir=tmp_path)
