@@ -55,7 +55,7 @@ def make_node(engine: Engine, name: str = "n", *, capacity: int = 10, **values: 
     def make(session: Any) -> str:
         node_id = nodes.ensure_attached(session, name, capacity).id
         session.flush()
-        nodes.beat(session, node_id, "instance", workers_alive=1, outbox_size=0, version="test")
+        nodes.beat(session, node_id, "instance", workers_alive=1, version="test")
         if values:
             session.execute(update(Node).where(Node.id == node_id).values(**values))
         return node_id

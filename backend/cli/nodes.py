@@ -25,7 +25,7 @@ from backend.store.nodes import NodeView, add_remote, by_name, list_nodes
 from backend.store.session import read, transact
 from backend.store.tables import Node
 
-COLUMNS = ("id", "name", "transport", "api_key", "online", "available", "reason", "load", "workers_alive", "last_heartbeat_at")  # fmt: skip
+COLUMNS = ("id", "name", "transport", "api_key", "online", "available", "reason", "load", "workers_alive", "outbox_entries", "outbox_dead", "last_heartbeat_at")  # fmt: skip
 DEFAULT_GRACE = "1h"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST_GRACE = 30 * 86400

@@ -79,7 +79,20 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(f"{'ok  ' if check['ok'] else 'FAIL'} {check['name']}  {check['detail']}".rstrip())
     if found.get("scheduler"):
         click.echo(f"     schedules  {scheduler_words(found['scheduler'])}")
-    _section(found, "nodes", ("name", "transport", "available", "reason", "current_tasks", "max_capacity"))
+    _section(
+        found,
+        "nodes",
+        (
+            "name",
+            "transport",
+            "available",
+            "reason",
+            "current_tasks",
+            "max_capacity",
+            "outbox_entries",
+            "outbox_dead",
+        ),
+    )
     _section(found, "queues", ("name", "consumers", "waiting"))
     for run in found.get("runs", ()):
         run["items"], run["deliveries"] = _counts(run["items"]), _counts(run["deliveries"])

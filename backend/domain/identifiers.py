@@ -7,19 +7,29 @@ import re
 import secrets
 import string
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
+from uuid import UUID
 
 import uuid6
 
 SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$")
 RESERVED_SLUGS = frozenset({"parent"})
 KEY_CHARACTERS = 32
+UUIDV7 = 7
 KEY_ALPHABET = string.ascii_letters + string.digits
 
 
 def new_id() -> str:
     """A fresh UUIDv7: sortable by time of making, so that inserts go to the end of an index."""
     return str(uuid6.uuid7())
+
+
+def made_at(identifier: str) -> datetime:
+    """When a UUIDv7 was made, to the millisecond. Raises `ValueError` for what is none."""
+    drawn = UUID(identifier)
+    if drawn.version != UUIDV7:
+        raise ValueError("only a UUIDv7 tells its time")
+    return datetime.fromtimestamp((drawn.int >> 80) / 1000, UTC)
 
 
 def slug_for(name: str, node_id: str) -> str:

@@ -15,6 +15,15 @@ NODES_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxReport:
+    """What a node says of its outbox: entries that wait, the age of the oldest one, and dead letters."""
+
+    entries: int = 0
+    oldest_seconds: float | None = None
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What is known of a node. `silent_seconds` since its last beat; `None` when it never beat or signed off.
 

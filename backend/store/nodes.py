@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from backend.domain.errors import Conflict, NotFound
 from backend.domain.identifiers import new_id, slug_for
 from backend.domain.node_settings import DEFAULT_CAPACITY, NodeSettings, check_settings
-from backend.domain.nodes import NodeFacts, availability, collected_kinds
+from backend.domain.nodes import NodeFacts, OutboxReport, availability, collected_kinds
 from backend.domain.planner import NodeLoad
 from backend.domain.why import Why
 from backend.store import credentials
@@ -21,6 +21,7 @@ from backend.store.columns import now
 from backend.store.tables import Delivery, Node, WorkItem
 
 PARENT = "parent"
+EMPTY_OUTBOX = OutboxReport()
 PARENT_CAPACITY = 40
 
 
@@ -54,6 +55,9 @@ class NodeView:
     last_heartbeat_at: datetime | None
     last_sync_at: datetime | None
     workers_alive: int
+    outbox_entries: int
+    outbox_oldest_at: datetime | None
+    outbox_dead: int
     version: str
     queue: str
     created_at: datetime
@@ -188,8 +192,8 @@ def beat(
     instance: str,
     *,
     workers_alive: int,
-    outbox_size: int,
     version: str,
+    outbox: OutboxReport = EMPTY_OUTBOX,
     sources: Sequence[str] | None = None,
 ) -> None:
     """A presence beat. `sources` are the kinds of feeds that the node collects, `None` for what it said before."""
@@ -201,7 +205,10 @@ def beat(
             presence_at=now(),
             instance=instance,
             workers_alive=workers_alive,
-            outbox_size=outbox_size,
+            outbox_entries=outbox.entries,
+            # An age, so that the clock of the node's machine does not matter.
+            outbox_oldest_at=None if outbox.oldest_seconds is None else now(-outbox.oldest_seconds),
+            outbox_dead=outbox.dead,
             version=version,
             beat_count=Node.beat_count + 1,
             **told,
@@ -333,6 +340,9 @@ def _view(row: Node, known: NodeFacts, api_key: str) -> NodeView:
         last_heartbeat_at=row.presence_at,
         last_sync_at=row.synced_at,
         workers_alive=row.workers_alive,
+        outbox_entries=row.outbox_entries,
+        outbox_oldest_at=row.outbox_oldest_at,
+        outbox_dead=row.outbox_dead,
         version=row.version,
         queue="default" if row.node_type == 0 else f"node:{row.slug}",
         created_at=row.created_at,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from backend.domain.errors import Unavailable
-from backend.domain.identifiers import new_id
+from backend.domain.identifiers import made_at, new_id
+from backend.domain.nodes import OutboxReport
 from backend.domain.orders import Outcome, WorkOrder
 from backend.domain.ports import Ledger, Standing
 from backend.store.cipher import Cipher
@@ -59,6 +61,15 @@ class Outbox:
             path for path in self.directory.iterdir() if path.suffix == SUFFIX and path.name[0] != "."
         )
 
+    def report(self) -> OutboxReport:
+        """What the node says of it: how many entries wait, how old the oldest is, how many are dead letters."""
+        waiting = self.entries()
+        return OutboxReport(
+            entries=len(waiting),
+            oldest_seconds=_age(waiting[0]) if waiting else None,
+            dead=sum(1 for _ in grave.iterdir()) if (grave := self.directory / DEAD).is_dir() else 0,
+        )
+
     def drain(self, ledger: Ledger) -> int:
         """Settle what waits, oldest first, until the database is away again; how many entries are gone.
 
@@ -90,6 +101,15 @@ class Outbox:
         grave.mkdir(exist_ok=True, mode=0o700)
         path.rename(grave / path.name)
         log.error("ALARM: the outbox entry %s can't be used (%s); it is kept in %s", path.name, why, grave)
+
+
+def _age(path: Path) -> float:
+    try:
+        written = made_at(path.name.split(".")[0]).timestamp()
+    except ValueError:
+        # Somebody put it there by hand.
+        written = path.stat().st_mtime
+    return max(0.0, time.time() - written)
 
 
 def _deliver(ledger: Ledger, outcome: Outcome, *, final: bool) -> Standing:

@@ -86,7 +86,7 @@ class Presence:
             self._try(self._drain)
 
     def _beat(self) -> None:
-        size = len(self.outbox.entries())
+        outbox = self.outbox.report()
         transact(
             self.engine,
             lambda session: nodes.beat(
@@ -94,8 +94,8 @@ class Presence:
                 self.node_id,
                 self.instance,
                 workers_alive=self.last_count,
-                outbox_size=size,
                 version=self.version,
+                outbox=outbox,
                 sources=self.sources,
             ),
             attempts=2,

@@ -174,7 +174,7 @@ def _answered(answer: Any) -> None:
 
 
 def _beat(session: Any, node_id: str) -> None:
-    nodes.beat(session, node_id, "filled", workers_alive=2, outbox_size=0, version="bench")
+    nodes.beat(session, node_id, "filled", workers_alive=2, version="bench")
 
 
 def _long_ago() -> Any:

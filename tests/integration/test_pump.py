@@ -157,7 +157,7 @@ def test_the_parents_own_node_collects_nothing(engine: Engine) -> None:
     parent = transact(engine, lambda session: nodes.ensure_parent(session).id)
     transact(
         engine,
-        lambda session: nodes.beat(session, parent, "i", workers_alive=1, outbox_size=0, version="t"),
+        lambda session: nodes.beat(session, parent, "i", workers_alive=1, version="t"),
     )
     report = building.dispatch(engine, building.make_task(engine, building.make_feeds(engine, 1)))
     assert (report.allocations_created, report.items_waiting) == (0, 1)

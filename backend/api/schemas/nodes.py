@@ -110,6 +110,11 @@ class NodeAnswer(Answer):
         description="what waits for its workers (remote: to be claimed); null while Redis is away"
     )
     workers_alive: int
+    outbox_entries: int = Field(
+        description="outcomes that wait in its outbox for the database, by its last beat"
+    )
+    outbox_oldest_at: datetime | None = Field(description="since when the oldest of them waits")
+    outbox_dead: int = Field(description="outcomes that could not be used; they are kept in its dead letters")
     version: str
     last_heartbeat_at: datetime | None
     last_sync_at: datetime | None

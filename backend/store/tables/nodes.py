@@ -28,7 +28,8 @@ class Node(Base):
 
     `instance` is empty as long as no beat carried one; `sources` holds the kinds of feeds that it said it collects,
     `None` when it said nothing; `synced_at` is when it last read feeds or tasks; `reported_capacity` is what
-    its beats say that it has room for.
+    its beats say that it has room for. `outbox_entries` and `outbox_dead` are what waits and what could not be used in
+    its outbox, by its last beat; `outbox_size` is what an older release wrote.
     """
 
     __tablename__ = "nodes"
@@ -51,6 +52,9 @@ class Node(Base):
     reported_capacity: Mapped[int | None] = mapped_column(Integer)
     workers_alive: Mapped[int] = mapped_column(Integer, server_default="0")
     outbox_size: Mapped[int] = mapped_column(Integer, server_default="0")
+    outbox_entries: Mapped[int] = mapped_column(Integer, server_default="0")
+    outbox_oldest_at: Mapped[datetime | None]
+    outbox_dead: Mapped[int] = mapped_column(Integer, server_default="0")
     presence_at: Mapped[datetime | None]
     beat_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
     empty_claims: Mapped[int] = mapped_column(BigInteger, server_default="0")

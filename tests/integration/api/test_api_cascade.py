@@ -29,7 +29,7 @@ def add_node(api: Api, name: str) -> str:
 
     def work(session: Session) -> str:
         node = nodes.ensure_attached(session, name)
-        nodes.beat(session, node.id, new_id(), workers_alive=1, outbox_size=0, version="test")
+        nodes.beat(session, node.id, new_id(), workers_alive=1, version="test")
         return str(node.id)
 
     return transact(api.engine, work)

@@ -1,6 +1,11 @@
-"""What the sweeper needs."""
+"""What nodes report of their outboxes, and what the sweeper looks through."""
 
 from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from backend.store.columns import UtcDateTime
 
 revision = "0009"
 down_revision = "0008"
@@ -10,3 +15,6 @@ depends_on = None
 
 def upgrade() -> None:
     """Expand only: what the previous release reads stays."""
+    op.add_column("nodes", sa.Column("outbox_entries", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("nodes", sa.Column("outbox_oldest_at", UtcDateTime(), nullable=True))
+    op.add_column("nodes", sa.Column("outbox_dead", sa.Integer(), server_default="0", nullable=False))

@@ -1,0 +1,53 @@
+"""What a node tells of its outbox with its beats."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from backend.domain.identifiers import first_id_of
+from backend.store import nodes
+from backend.store.nodes import NodeView
+from backend.store.session import read
+from backend.workers.outbox import Outbox
+from backend.workers.presence import Presence, SharedCount
+from tests import building
+from tests.unit.workers.fakes import FakeLedger
+
+
+def tell(engine: Engine, outbox: Outbox, node_id: str) -> NodeView:
+    """One beat of the node's presence; the node as people then see it."""
+    Presence(engine, FakeLedger(away={"settle"}), outbox, node_id, "i", "test", SharedCount()).tick()
+    return read(engine, lambda session: nodes.get_node(session, node_id))
+
+
+def test_a_beat_tells_how_much_waits_in_the_outbox_since_when_and_what_is_dead(
+    engine: Engine, tmp_path: Path
+) -> None:
+    outbox, node_id = Outbox(tmp_path / "outbox", building.CIPHER), building.make_node(engine)
+    empty = tell(engine, outbox, node_id)
+    assert (empty.outbox_entries, empty.outbox_oldest_at, empty.outbox_dead) == (0, None, 0)
+    order = building.begin(building.make_world(engine))
+    for _ in range(2):
+        outbox.put(building.outcome_of(order), final=True)
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    newest = outbox.entries()[0]
+    newest.rename(newest.with_name(f"{first_id_of(hour_ago)}.{newest.name.split('.', 1)[1]}"))
+    (outbox.directory / "dead").mkdir()
+    (outbox.directory / "dead" / "letter").touch()
+    told = tell(engine, outbox, node_id)
+    assert (told.outbox_entries, told.outbox_dead) == (2, 1)
+    assert told.outbox_oldest_at is not None
+    assert abs((told.outbox_oldest_at - hour_ago).total_seconds()) < 30
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_an_entry_that_was_put_there_by_hand_is_as_old_as_its_file(engine: Engine, tmp_path: Path) -> None:
+    outbox, node_id = Outbox(tmp_path, building.CIPHER), building.make_node(engine)
+    (tmp_path / "copied.outcome").write_text("x")
+    told = tell(engine, outbox, node_id)
+    assert told.outbox_entries == 1
+    assert told.outbox_oldest_at is not None
