@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, true, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, true, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
@@ -78,19 +78,27 @@ class Expired:
 
 def expired_leases(session: Session) -> list[Expired]:
     """Claimed and executing allocations whose lease is over, unless renewals could not arrive lately."""
-    # A pulse that is itself late has not noticed a gap yet: nothing is recovered until it has.
-    may_recover = exists().where(Pulse.recover_after <= now(), Pulse.alive_at > now(-GAP_SECONDS))
     query = (
         select(Allocation.id, Allocation.kind, Allocation.attempt, Allocation.item_count)
-        .where(Allocation.state.in_(("claimed", "executing")), Allocation.lease_until < now(), may_recover)
+        .where(Allocation.state.in_(("claimed", "executing")), Allocation.lease_until < now(), _may_recover())
         .order_by(Allocation.lease_until)
         .limit(BATCH)
     )
     return [Expired(*row) for row in session.execute(query)]
 
 
+def _may_recover() -> ColumnElement[bool]:
+    # A pulse that is itself late has not noticed a gap yet: nothing is recovered until it has.
+    return exists().where(Pulse.recover_after <= now(), Pulse.alive_at > now(-GAP_SECONDS))
+
+
 def recover(session: Session, expired: Expired, delivery_attempts: int) -> bool:
-    """Recover one allocation whose lease is still over; False when somebody was faster or its worker came back."""
+    """Recover one allocation whose lease is still over; False when somebody was faster or its worker came back.
+
+    False also when renewals could not arrive since it was read: a sweeper may have been frozen or cut off in between.
+    """
+    if not session.scalar(select(_may_recover())):
+        return False
     if _end_cancelled(session, expired):
         return True
     if expired.kind == "update":

@@ -73,6 +73,22 @@ def test_a_worker_that_comes_back_between_the_look_and_the_repair_keeps_its_work
     assert row_of(engine, Allocation).state == "executing"
 
 
+def test_a_sweeper_that_was_away_itself_recovers_nothing_that_it_read_before_the_gap(engine: Engine) -> None:
+    """Its worker had come back, and could not renew while the database was away: the sweeper wakes first."""
+    world = building.make_world(engine)
+    (order,) = begin_all(world)
+    building.expire(engine)
+    (expired,) = read(engine, recovery.expired_leases)
+    world.ledger.renew([Lease(order.allocation_id, 1, order.execution)])
+    building.change(engine, Allocation, lease_until=now(-1))
+    building.change(engine, Pulse, alive_at=now(-60))
+    assert not transact(engine, lambda session: recovery.recover(session, expired, ATTEMPTS))
+    stamp(engine)
+    assert not transact(engine, lambda session: recovery.recover(session, expired, ATTEMPTS))
+    building.change(engine, Pulse, recover_after=now(-1))
+    assert transact(engine, lambda session: recovery.recover(session, expired, ATTEMPTS))
+
+
 def test_lost_update_work_ends_failed_and_its_unfinished_items_wait_again(engine: Engine) -> None:
     world = building.make_world(engine, 4, capacity=40)
     (order,) = begin_all(world)
