@@ -142,9 +142,30 @@ class Settings:
     sync_log_days: int = _setting(
         "CASCADE_SYNC_LOG_DAYS",
         "retention.sync_log_days",
-        count(1, 3650),
+        count(0, 3650),
         7,
-        "how long sync logs and children's results are kept, in days",
+        "how long sync logs and children's results are kept, in days; 0: for ever",
+    )
+    runs_days: int = _setting(
+        "CASCADE_RUNS_DAYS",
+        "retention.runs_days",
+        count(0, 3650),
+        30,
+        "how long ended runs are kept, with all that belongs to them, in days; 0: for ever",
+    )
+    articles_days: int = _setting(
+        "CASCADE_ARTICLES_DAYS",
+        "retention.articles_days",
+        count(0, 3650),
+        0,
+        "how long the text of articles is kept (title and address stay), in days; 0: for ever",
+    )
+    alert_days: int = _setting(
+        "CASCADE_ALERT_DAYS",
+        "retention.alert_days",
+        count(0, 3650),
+        90,
+        "how long closed alerts are kept, in days; 0: for ever",
     )
     renew_seconds: float = _setting(
         "CASCADE_RENEW_SECONDS",

@@ -21,10 +21,12 @@ from sqlalchemy import Engine
 import config
 from backend.dispatch.broker import ANSWER_SECONDS, RETRIES, connect
 from backend.dispatch.pump import Limits
+from backend.dispatch.sweeping import Sweeper
 from backend.domain.errors import ConfigurationError
 from backend.domain.freshness import Freshness
 from backend.domain.politeness import HostLimits
 from backend.domain.ports import HttpClient
+from backend.domain.retention import Retention
 from backend.outbound.client import GuardedHttpClient
 from backend.store.cipher import Cipher
 from backend.store.session import create_engine_for
@@ -109,6 +111,22 @@ def build_limits(settings: Settings) -> Limits:
     """What the pump must know of the settings."""
     return Limits(
         work_seconds=max(settings.update_seconds, settings.deliver_seconds), hosts=build_host_limits(settings)
+    )
+
+
+def build_retention(settings: Settings) -> Retention:
+    """For how long history is kept."""
+    return Retention(settings.runs_days, settings.articles_days, settings.sync_log_days, settings.alert_days)
+
+
+def build_sweeper(settings: Settings) -> Sweeper:
+    """A sweeper over the settings' database and Redis, if they name one."""
+    return Sweeper(
+        engine=build_engine(settings, pooled=True),
+        redis=build_redis(settings) if settings.redis_url else None,
+        delivery_attempts=settings.delivery_attempts,
+        work_seconds=build_limits(settings).work_seconds,
+        retention=build_retention(settings),
     )
 
 

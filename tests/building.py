@@ -12,11 +12,13 @@ from redis import Redis
 from sqlalchemy import Engine, func, select, update
 
 from backend.dispatch.dispatching import DispatchReport, dispatch_tasks, expand
+from backend.dispatch.forgetting import Forgetter
 from backend.dispatch.pump import Limits, pump
 from backend.domain.feeds import draft_feed
 from backend.domain.identifiers import new_id
 from backend.domain.message_tasks import CheckedTask, TaskContent, check_task
 from backend.domain.orders import ArticleDraft, Failure, FetchResult, ItemOutcome, Outcome, WorkOrder
+from backend.domain.retention import Retention
 from backend.domain.retry import RetryPolicy
 from backend.store import feeds, message_tasks, nodes, recovery, runs
 from backend.store.allocations import Taker
@@ -286,6 +288,12 @@ def together(*works: Callable[[], T]) -> list[T]:
 
     with ThreadPoolExecutor(len(works)) as pool:
         return [future.result(60) for future in [pool.submit(start, work) for work in works]]
+
+
+def forget(engine: Engine, **days: float) -> dict[str, int]:
+    """Keep history for so many days by kind, otherwise for as long as by default; by repair, how much went."""
+    findings = [repair.run() for repair in Forgetter(engine, Retention(**days)).repairs]
+    return {one.name: one.mended for one in findings if one.mended}
 
 
 def dispatch(engine: Engine, task_id: str | None, redis: Redis | None = None) -> DispatchReport:

@@ -28,6 +28,7 @@ COMMANDS = {
     "user": ("backend.cli.users:user", "Add, list and change users; set passwords."),
     "key": ("backend.cli.keys:key", "Add, list and revoke access keys for scripts."),
     "import-werss": ("backend.cli.moving:import_werss", "Import what is in a WeRSS database."),
+    "sweep": ("backend.cli.sweeping:sweep", "Find what is stuck and mend it, once or again and again."),
     "status": ("backend.cli.status:status", "Show what runs, what waits and why."),
     "settings": ("backend.cli.settings:settings", "Show every setting and where it stands."),
     "check": ("backend.cli.check:check", "Diagnose the installation and say what to fix."),

@@ -1,4 +1,4 @@
-"""The beat process: fires schedules and pumps when woken or each second, stamps the pulse, runs the repairs on timers.
+"""The beat process: fires schedules and pumps when woken or each second, stamps the pulse, sweeps on timers.
 
 Any number of copies may run. `python -m backend.dispatch.beat`
 """
@@ -11,18 +11,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
 from backend import bootstrap
-from backend.dispatch import queues, repairs, scheduler
+from backend.dispatch import queues, scheduler
 from backend.dispatch.notifying import Notifying
 from backend.dispatch.pump import Limits, pump
+from backend.dispatch.sweeping import Sweeper, mend
 from backend.domain.errors import CascadeError, Unavailable
 from backend.domain.identifiers import new_id
+from backend.domain.retention import Retention
 from backend.store import nodes, recovery, ticks
 from backend.store.schema import require_current
 from backend.store.session import transact
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from sqlalchemy import Engine
 
+    from backend.dispatch.repairs import Repair
     from backend.store.ticks import Clock
     from config import Settings
 
@@ -42,7 +46,6 @@ REPAIR_SECONDS = 5.0
 # What only time brings is not looked for at each of the dozens of wake-ups a second of a loaded system.
 MOMENT_SECONDS = 0.5
 LOST_SECONDS = 15.0
-FORGET_SECONDS = 300.0
 
 
 @dataclass(slots=True)
@@ -70,17 +73,26 @@ class Beat:
     limits: Limits
     lease_seconds: float
     delivery_attempts: int
-    sync_log_days: float = 7.0
+    retention: Retention = field(default_factory=Retention)
     notifying: Notifying | None = None
     instance: str = field(default_factory=new_id)
-    finder: repairs.LostFinder = field(default_factory=repairs.LostFinder)
+    sweeper: Sweeper = field(init=False)
     pulse: Timer = field(default_factory=lambda: Timer(PULSE_SECONDS))
     moment: Timer = field(default_factory=lambda: Timer(MOMENT_SECONDS))
     repair: Timer = field(default_factory=lambda: Timer(REPAIR_SECONDS))
     lost: Timer = field(default_factory=lambda: Timer(LOST_SECONDS))
-    forget: Timer = field(default_factory=lambda: Timer(FORGET_SECONDS))
     away: set[str] = field(default_factory=set)
     clock: Clock = ticks.clock
+
+    def __post_init__(self) -> None:
+        self.sweeper = Sweeper(
+            self.engine,
+            self.redis,
+            self.delivery_attempts,
+            self.limits.work_seconds,
+            self.retention,
+            self.clock,
+        )
 
     def tick(self) -> None:
         """Stamp, repair and pump once, as far as each is due; without the database the rest of the tick is left out."""
@@ -96,29 +108,22 @@ class Beat:
             yield self.stamp
         time_went_on = self.moment.due()
         if time_went_on:
-            yield lambda: repairs.release_due(self.engine)
+            yield from self._repairs(self.sweeper.waits)
         if self.repair.due():
-            yield lambda: repairs.recover_expired(self.engine, self.delivery_attempts)
-            yield lambda: repairs.replan_gone(self.engine)
-            yield lambda: repairs.continue_expansions(self.engine)
-            yield lambda: repairs.give_up_held(self.engine)
-            yield lambda: scheduler.plan_missing(self.engine, self.clock)
+            yield from self._repairs(self.sweeper.losses)
         if time_went_on:
             yield lambda: scheduler.fire_due(self.engine, self.clock)
         yield lambda: pump(self.engine, self.redis, self.limits)
         if self.notifying is not None:
             yield self.notifying.tell
         # Here and not among the repairs: people wait for the end of a run.
-        yield lambda: repairs.close_runs(self.engine)
-        yield lambda: scheduler.start_queued(self.engine)
-        if self.forget.due():
-            yield lambda: repairs.forget_requests(self.engine)
-            yield lambda: repairs.forget_reports(self.engine, self.sync_log_days)
+        yield from self._repairs(self.sweeper.ends)
         if self.lost.due():
-            yield self._find_lost
-            yield lambda: scheduler.prune(self.engine)
-            yield lambda: repairs.forget_holds(self.engine)
-            yield lambda: repairs.forget_alerts(self.engine)
+            yield self._tend_queues
+            yield from self._repairs(self.sweeper.history)
+
+    def _repairs(self, some: Iterable[Repair[Any]]) -> Iterator[Callable[[], object]]:
+        return (partial(mend, one) for one in some)
 
     def _attempt(self, step: Callable[[], object]) -> None:
         try:
@@ -143,9 +148,10 @@ class Beat:
             except Unavailable as error:
                 log.debug("the pulse could not be stamped: %s", error)
 
-    def _find_lost(self) -> None:
+    def _tend_queues(self) -> None:
         try:
-            self.finder.repair(self.engine, self.redis, self.limits.work_seconds)
+            for repair in self.sweeper.queues:
+                mend(repair)
             self._answered("redis")
         except RedisError as error:
             self._silent("redis", error)
@@ -188,7 +194,7 @@ def build(settings: Settings) -> Beat:
         limits=bootstrap.build_limits(settings),
         lease_seconds=settings.lease_seconds,
         delivery_attempts=settings.delivery_attempts,
-        sync_log_days=settings.sync_log_days,
+        retention=bootstrap.build_retention(settings),
     )
 
 

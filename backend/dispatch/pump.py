@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from backend.dispatch.queues import DEFAULT_QUEUE, announce, enqueue_many, node_queue
 from backend.domain import politeness
 from backend.domain.admission import WINDOW_SECONDS, admit
+from backend.domain.nodes import loads_of
 from backend.domain.planner import batch_size, batches, plan
 from backend.domain.politeness import NO_LIMITS, HostLimits
 from backend.store import deliveries, hosts, nodes, planning
@@ -89,7 +90,7 @@ def _has_items(session: Session) -> bool:
 def _place_items(session: Session, limits: Limits) -> Pass:
     planning.take_pump_lock(session)
     known = nodes.facts(session)
-    loads = nodes.loads(known, "update")
+    loads = loads_of(known, "update")
     items, more = _admitted_items(session, _limits(session, loads), limits.hosts.concurrency)
     if not items:
         return NOTHING

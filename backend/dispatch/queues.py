@@ -1,6 +1,6 @@
 """Queue names, the refusal of wildcards, enqueueing, and wake-ups for the beats.
 
-With `backend.workers.worker` this is the only module that imports rq.
+With `backend.dispatch.registries` and `backend.workers.worker` this is the only module that imports rq.
 """
 
 from __future__ import annotations
@@ -70,21 +70,21 @@ def queue(redis: Redis, name: str) -> Queue:
     return Queue(name, connection=redis, serializer=JSONSerializer)
 
 
-def enqueue_many(redis: Redis, placed: Iterable[Any], work_seconds: float) -> int:
+def enqueue_many(redis: Redis, placed: Iterable[Any], work_seconds: float, *, at_front: bool = False) -> int:
     """Enqueue allocations (objects with queue, allocation_id, attempt, kind) after their commit; how many.
 
-    `work_seconds` is the longest own limit of the work. Raises `RedisError`; the sweeper repairs what was missed.
+    `work_seconds` is the longest own limit of the work; `at_front`: before what waits already. Raises `RedisError`; the sweeper repairs what was missed.
     """
     by_queue: dict[str, list[Any]] = {}
     for one in placed:
         by_queue.setdefault(one.queue, []).append(one)
     timeout = int(WAKE_UP_SECONDS + work_seconds + SETTLE_SECONDS)
     for name, group in by_queue.items():
-        queue(redis, name).enqueue_many([_job(one, timeout) for one in group])
+        queue(redis, name).enqueue_many([_job(one, timeout, at_front=at_front) for one in group])
     return sum(len(group) for group in by_queue.values())
 
 
-def _job(one: Any, timeout: int) -> Any:
+def _job(one: Any, timeout: int, *, at_front: bool) -> Any:
     return Queue.prepare_data(
         JOB_FUNCTION,
         args=(one.allocation_id, one.attempt),
@@ -93,6 +93,7 @@ def _job(one: Any, timeout: int) -> Any:
         result_ttl=RESULT_SECONDS,
         failure_ttl=FAILURE_SECONDS,
         description=f"{one.kind} {one.allocation_id}",
+        at_front=at_front,
     )
 
 

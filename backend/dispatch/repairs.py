@@ -1,35 +1,77 @@
-"""The beat's repairs: one small function each. Any number of beats may run them at once."""
+"""The repairs of what the database holds: each finds candidates without locks, then mends them by key, repeating the condition.
+
+Any number of processes may run them at once. `backend.dispatch.sweeper` runs all of them.
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from backend.dispatch import queues
+from redis.exceptions import RedisError
+
+from backend.dispatch import queues, scheduler
 from backend.dispatch.dispatching import expand
-from backend.domain.nodes import NodeFacts, availability, is_gone
-from backend.store import alerts, hosts, nodes, recovery, requests, runs, sync_logs, transitions
+from backend.domain.nodes import is_gone
+from backend.store import nodes, offline, placed, recovery, releasing, runs, starting, ticks, transitions
 from backend.store.session import read, transact
+from backend.store.tables import Delivery, WorkItem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from redis import Redis
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
-    from backend.store.recovery import Expired, Pending
+    from backend.store.recovery import Expired, Stranded
+    from backend.store.ticks import Clock
 
 log = logging.getLogger(__name__)
 
-LOST_AFTER_SECONDS = 30.0
-FORGET_ROUNDS = 20
-FORGET_BATCH = 500
+T = TypeVar("T")
+
+ROWS_AT_ONCE = 200
 
 
-def recover_expired(engine: Engine, delivery_attempts: int) -> int:
-    """Recover work whose lease is over; each allocation in a transaction of its own, repeating the lease condition."""
-    return sum(_recover(engine, one, delivery_attempts) for one in read(engine, recovery.expired_leases))
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one repair found in a pass, and how much of it was changed; `name` is the code of its words."""
+
+    name: str
+    found: int
+    mended: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repair(Generic[T]):
+    """One kind of repair. `find` changes nothing; `mend` says how much it changed."""
+
+    name: str
+    find: Callable[[], Sequence[T]]
+    mend: Callable[[Sequence[T]], int]
+
+    def run(self, *, dry: bool = False) -> Finding:
+        """Find and mend; `dry`: only find. Raises `Unavailable` and, where Redis is needed, `RedisError`."""
+        found = self.find()
+        return Finding(self.name, len(found), 0 if dry or not found else self.mend(found))
+
+
+def expired_leases(
+    engine: Engine, delivery_attempts: int, redis: Redis | None = None, work_seconds: float = 0.0
+) -> Repair[Expired]:
+    """Work whose lease is over; what goes back into its queue is put there at once when there is a Redis."""
+
+    def mend(found: Sequence[Expired]) -> int:
+        recovered = [one for one in found if _recover(engine, one, delivery_attempts)]
+        again = [one.allocation_id for one in recovered if one.kind != "update"]
+        pending = read(engine, lambda session: placed.still_pending(session, again)) if again else []
+        if redis is not None and pending:
+            _enqueue_again(redis, pending, work_seconds)
+        return len(recovered)
+
+    return Repair("sweep_expired", lambda: read(engine, recovery.expired_leases), mend)
 
 
 def _recover(engine: Engine, expired: Expired, delivery_attempts: int) -> bool:
@@ -44,19 +86,89 @@ def _recover(engine: Engine, expired: Expired, delivery_attempts: int) -> bool:
     return recovered
 
 
-def release_due(engine: Engine) -> int:
-    """Let backed-off items and deliveries whose time has come go on."""
-    return transact(engine, recovery.release_due)
+def _enqueue_again(redis: Redis, pending: Sequence[placed.Pending], work_seconds: float) -> None:
+    try:
+        queues.enqueue_many(redis, pending, work_seconds)
+    except RedisError as error:
+        log.info("the queues are away (%s); what was recovered is enqueued later", type(error).__name__)
 
 
-def give_up_held(engine: Engine) -> int:
-    """End the waiting items of hosts that must be left alone for longer than a run waits; how many."""
-    return transact(engine, recovery.give_up_held)
+def gone_nodes(engine: Engine) -> Repair[Stranded]:
+    """Pending work of nodes that are gone: it goes back to the planner."""
+
+    def find() -> list[Stranded]:
+        gone = [node.id for node in read(engine, nodes.facts) if node.node_type == 1 and is_gone(node)]
+        return read(engine, lambda session: recovery.stranded(session, gone)) if gone else []
+
+    def mend(found: Sequence[Stranded]) -> int:
+        return sum(
+            transact(engine, lambda session, ids=ids: recovery.replan_some(session, ids))  # type: ignore[misc]
+            for ids in _by_items(found)
+        )
+
+    return Repair("sweep_gone", find, mend)
 
 
-def close_runs(engine: Engine) -> int:
-    """Close runs whose items have all ended."""
-    return sum(close_run(engine, run_id) for run_id in read(engine, runs.ended))
+def _by_items(found: Sequence[Stranded]) -> Iterator[list[str]]:
+    """Groups of allocations that together have no more items than a transaction may change, or one allocation alone."""
+    group: list[str] = []
+    items = 0
+    for one in found:
+        if group and items + one.item_count > ROWS_AT_ONCE:
+            yield group
+            group, items = [], 0
+        group.append(one.allocation_id)
+        items += one.item_count
+    if group:
+        yield group
+
+
+def turned_nodes(engine: Engine) -> Repair[offline.Turned]:
+    """Nodes that went offline or came back: stored, and written into their history."""
+    return _together(engine, "sweep_turned", offline.turned, offline.record_turns)
+
+
+def due_items(engine: Engine) -> Repair[str]:
+    """Backed-off work items whose time has come."""
+    find, mend = partial(releasing.due, table=WorkItem), partial(_release, WorkItem)
+    return _together(engine, "sweep_due_items", find, mend)
+
+
+def due_deliveries(engine: Engine) -> Repair[str]:
+    """Backed-off deliveries whose time has come."""
+    find, mend = partial(releasing.due, table=Delivery), partial(_release, Delivery)
+    return _together(engine, "sweep_due_deliveries", find, mend)
+
+
+def _release(table: releasing.Waiting, session: Session, ids: Sequence[str]) -> int:
+    return releasing.release(session, table, ids)
+
+
+def held_items(engine: Engine) -> Repair[releasing.Held]:
+    """Waiting items of hosts that must be left alone for longer than a run waits."""
+    return _together(engine, "sweep_held", releasing.held, releasing.give_up)
+
+
+def _together(
+    engine: Engine,
+    name: str,
+    find: Callable[[Session], Sequence[T]],
+    mend: Callable[[Session, Sequence[T]], int],
+) -> Repair[T]:
+    return Repair(
+        name,
+        lambda: read(engine, find),
+        lambda found: transact(engine, lambda session: mend(session, found)),
+    )
+
+
+def ended_runs(engine: Engine) -> Repair[str]:
+    """Runs whose items have all ended."""
+    return Repair(
+        "sweep_runs",
+        lambda: read(engine, runs.ended),
+        lambda found: sum(close_run(engine, run_id) for run_id in found),
+    )
 
 
 def close_run(engine: Engine, run_id: str) -> bool:
@@ -64,86 +176,60 @@ def close_run(engine: Engine, run_id: str) -> bool:
     return transact(engine, lambda session: transitions.close_run_if_ended(session, run_id, "sweeper"))
 
 
-def continue_expansions(engine: Engine) -> int:
-    """Finish making the items of runs whose dispatcher died on the way."""
-    unfinished = read(engine, runs.expanding)
-    for run_id in unfinished:
-        expand(engine, run_id)
-    return len(unfinished)
+def cut_expansions(engine: Engine) -> Repair[str]:
+    """Runs whose dispatcher died while it made their items."""
+
+    def mend(found: Sequence[str]) -> int:
+        for run_id in found:
+            expand(engine, run_id)
+        return len(found)
+
+    return Repair("sweep_expansions", lambda: read(engine, runs.expanding), mend)
+
+
+def queued_runs(engine: Engine) -> Repair[tuple[str, str]]:
+    """Runs that waited for another one of their task to end."""
+    return Repair(
+        "sweep_queued",
+        lambda: read(engine, starting.ready_runs),
+        lambda found: scheduler.start_runs(engine, found),
+    )
+
+
+def unplanned_schedules(engine: Engine, clock: Clock = ticks.clock) -> Repair[str]:
+    """Message tasks with a schedule and without a next time."""
+    return Repair(
+        "sweep_schedules",
+        lambda: read(engine, lambda session: ticks.planless(session, "")),
+        lambda _found: scheduler.plan_missing(engine, clock),
+    )
+
+
+def recover_expired(engine: Engine, delivery_attempts: int) -> int:
+    """Recover work whose lease is over; how many allocations."""
+    return expired_leases(engine, delivery_attempts).run().mended
 
 
 def replan_gone(engine: Engine) -> int:
-    """Give the pending work of nodes that are gone back to the planner."""
-    gone = [node.id for node in read(engine, nodes.facts) if node.node_type == 1 and is_gone(node)]
-    ended = sum(_replan(engine, node_id) for node_id in gone)
-    if ended:
-        log.warning("replanned %d allocations of nodes that are gone", ended)
-    return ended
+    """Give the pending work of nodes that are gone back to the planner; how many allocations."""
+    return gone_nodes(engine).run().mended
 
 
-def _replan(engine: Engine, node_id: str) -> int:
-    return transact(engine, lambda session: recovery.replan(session, node_id))
+def release_due(engine: Engine) -> int:
+    """Let backed-off items and deliveries whose time has come go on; how many."""
+    return due_items(engine).run().mended + due_deliveries(engine).run().mended
 
 
-def forget_requests(engine: Engine) -> int:
-    """Forget idempotent requests that are a day old, in short transactions; returns how many."""
-    forgotten = 0
-    while found := transact(engine, lambda session: requests.forget_old(session, FORGET_BATCH)):
-        forgotten += found
-    return forgotten
+def give_up_held(engine: Engine) -> int:
+    """End the waiting items of hosts that must be left alone for longer than a run waits; how many."""
+    return held_items(engine).run().mended
 
 
-def forget_reports(engine: Engine, days: float) -> int:
-    """Forget sync logs and children's results that are so old, a bounded part of them at a time; returns how many."""
-    forgotten = 0
-    for _ in range(FORGET_ROUNDS):
-        found = transact(engine, lambda session: sync_logs.prune(session, days))
-        forgotten += found
-        if not found:
-            break
-    return forgotten
+def close_runs(engine: Engine) -> int:
+    """Close runs whose items have all ended; how many."""
+    return ended_runs(engine).run().mended
 
 
-def forget_holds(engine: Engine) -> int:
-    """Forget the wishes of hosts that are over, a bounded part of them at a time; returns how many."""
-    return transact(engine, hosts.forget_past)
-
-
-def forget_alerts(engine: Engine) -> int:
-    """Forget alerts that were closed long ago, a bounded part of them at a time; returns how many."""
-    return transact(engine, alerts.prune)
-
-
-@dataclass(slots=True)
-class LostFinder:
-    """Finds pending work that Redis lost: absent from its queue's list in two passes, whatever RQ's registries say."""
-
-    suspects: set[tuple[str, int]] = field(default_factory=set)
-    seconds: float = LOST_AFTER_SECONDS
-
-    def repair(self, engine: Engine, redis: Redis, work_seconds: float) -> int:
-        """Enqueue again what is missing for the second time. Raises `RedisError`."""
-        serving = [node.id for node in read(engine, nodes.facts) if _is_served(node)]
-        pending = read(engine, lambda session: recovery.pending_for(session, self.seconds, serving))
-        missing = _missing(redis, pending)
-        lost = [one for one in missing if (one.allocation_id, one.attempt) in self.suspects]
-        self.suspects = {(one.allocation_id, one.attempt) for one in missing}
-        if lost:
-            queues.enqueue_many(redis, lost, work_seconds)
-            log.warning("enqueued %d allocations again that Redis had lost", len(lost))
-        return len(lost)
-
-
-def _is_served(node: NodeFacts) -> bool:
-    return node.transport == "attached" and availability(node).online
-
-
-def _missing(redis: Redis, pending: Iterable[Pending]) -> list[Pending]:
-    present: dict[str, set[str]] = {}
-    missing = []
-    for one in pending:
-        if one.queue not in present:
-            present[one.queue] = set(queues.waiting_jobs(redis, one.queue))
-        if queues.job_id(one.allocation_id, one.attempt) not in present[one.queue]:
-            missing.append(one)
-    return missing
+def continue_expansions(engine: Engine) -> int:
+    """Finish making the items of runs whose dispatcher died on the way; how many runs."""
+    return cut_expansions(engine).run().mended

@@ -14,7 +14,7 @@ from backend.store import scheduler, starting, ticks
 from backend.store.session import read, transact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from sqlalchemy import Engine
@@ -78,8 +78,13 @@ def _fire(engine: Engine, task: DueTask, at: datetime) -> bool:
 
 def start_queued(engine: Engine) -> int:
     """Start queued runs whose way is free; how many."""
+    return start_runs(engine, read(engine, starting.ready_runs))
+
+
+def start_runs(engine: Engine, ready: Iterable[tuple[str, str]]) -> int:
+    """Start these queued runs (run and task) if their way is still free; how many."""
     started = 0
-    for run_id, task_id in read(engine, starting.ready_runs):
+    for run_id, task_id in ready:
         if _start(engine, run_id, task_id):
             expand(engine, run_id)
             started += 1
@@ -115,8 +120,3 @@ def _replan_one(engine: Engine, task_id: str, clock: Clock) -> bool:
     except UNREADABLE as error:
         log.warning("the schedule of message task %s can't be read: %s", task_id, error)
         return False
-
-
-def prune(engine: Engine) -> int:
-    """Forget ticks that were decided long ago; how many."""
-    return transact(engine, ticks.prune)

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backend.domain.feeds import WECHAT
-from backend.domain.planner import Kinds
+from backend.domain.planner import Kinds, NodeLoad
 from backend.domain.why import Why
 
 ONLINE_SECONDS = 180.0
 PRESENCE_SECONDS = 45.0
+# Longer than a supervisor waits before it starts a worker again that ended at once.
+WORKERLESS_SECONDS = 60.0
 NODES_NAMED = 5
 
 
@@ -26,6 +28,8 @@ class OutboxReport:
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What is known of a node. `silent_seconds` since its last beat; `None` when it never beat or signed off.
+
+    `workerless_seconds` since it beats without a worker that lives; `None` when one lives.
 
     `workers_alive` counts for attached nodes only. `instance` is empty when no beat carried one; `sources` are the
     kinds of feeds that it says it collects, `None` when it says nothing.
@@ -46,6 +50,7 @@ class NodeFacts:
     quota: Mapping[str, int] = field(default_factory=dict)
     instance: str = ""
     sources: tuple[str, ...] | None = None
+    workerless_seconds: float | None = None
 
     @property
     def third_party(self) -> bool:
@@ -94,8 +99,14 @@ def _hindrance(node: NodeFacts) -> Why | None:
 
 
 def is_gone(node: NodeFacts) -> bool:
-    """Whether work that waits in the node's queue should be planned again elsewhere."""
-    return not node.is_active or node.silent_seconds is None or node.silent_seconds >= ONLINE_SECONDS
+    """Whether work that waits in the node's queue should be planned again elsewhere.
+
+    A node that beats is gone too when none of its workers has lived for a while: nobody would begin the work.
+    """
+    if not node.is_active or node.silent_seconds is None or node.silent_seconds >= ONLINE_SECONDS:
+        return True
+    workerless = node.workerless_seconds is not None and node.workerless_seconds >= WORKERLESS_SECONDS
+    return workerless and node.transport == "attached"
 
 
 def collected_kinds(node: NodeFacts) -> Kinds:
@@ -109,6 +120,15 @@ def collected_kinds(node: NodeFacts) -> Kinds:
     if node.sources is None:
         return Kinds(frozenset({WECHAT}), inverted=True)
     return Kinds(frozenset(node.sources))
+
+
+def loads_of(nodes: Sequence[NodeFacts], kind: str) -> list[NodeLoad]:
+    """The available nodes that can do the kind, as the planner takes them."""
+    return [
+        NodeLoad(node.id, node.in_flight, node.max_capacity, node.quota, collected_kinds(node))
+        for node in nodes
+        if kind in node.kinds and availability(node).available
+    ]
 
 
 def why_feeds_wait(kind: str, nodes: Sequence[NodeFacts]) -> Why | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.identifiers import new_id
@@ -13,9 +13,6 @@ from backend.domain.messages import render
 from backend.store.columns import now
 from backend.store.inserting import insert_missing
 from backend.store.tables import Alert
-
-KEPT_DAYS = 90.0
-PRUNED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +64,6 @@ def list_alerts(
         AlertView(row.id, row.rule, row.subject, row.params, row.opened_at, row.closed_at)
         for row in session.scalars(query)
     ], total
-
-
-def prune(session: Session) -> int:
-    """Forget alerts that were closed long ago, a bounded number at a time."""
-    old = select(Alert.id).where(Alert.closed_at < now(-KEPT_DAYS * 86_400)).limit(PRUNED)
-    ids = session.scalars(old).all()
-    session.execute(delete(Alert).where(Alert.id.in_(ids)), execution_options={"synchronize_session": False})
-    return len(ids)
 
 
 def _key(rule: str, subject: str) -> str:

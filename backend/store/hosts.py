@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import case, delete, func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
@@ -13,8 +13,6 @@ from backend.domain.orders import ItemOutcome
 from backend.domain.waiting import HostFacts
 from backend.store.columns import now
 from backend.store.tables import Host, WorkItem
-
-FORGOTTEN_AT_ONCE = 200
 
 
 def wishes(items: Iterable[ItemOutcome], of_items: Mapping[str, str]) -> dict[str, float]:
@@ -75,11 +73,3 @@ def facts(session: Session, name: str) -> HostFacts:
     until = session.scalar(select(Host.held_until).where(Host.name == name))
     busy = select(func.count()).where(WorkItem.state == "assigned", WorkItem.host == name)
     return HostFacts(name, until, session.scalar(busy) or 0)
-
-
-def forget_past(session: Session) -> int:
-    """Forget wishes that are over; how many."""
-    names = session.scalars(select(Host.name).where(Host.held_until <= now()).limit(FORGOTTEN_AT_ONCE)).all()
-    if names:
-        session.execute(delete(Host).where(Host.name.in_(sorted(names)), Host.held_until <= now()))
-    return len(names)

@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 from backend.domain.errors import Conflict, NotFound
 from backend.domain.identifiers import new_id, slug_for
 from backend.domain.node_settings import DEFAULT_CAPACITY, NodeSettings, check_settings
-from backend.domain.nodes import NodeFacts, OutboxReport, availability, collected_kinds
-from backend.domain.planner import NodeLoad
+from backend.domain.nodes import NodeFacts, OutboxReport, availability
 from backend.domain.why import Why
 from backend.store import credentials
 from backend.store.columns import now
@@ -205,6 +204,7 @@ def beat(
             presence_at=now(),
             instance=instance,
             workers_alive=workers_alive,
+            workerless_at=None if workers_alive else func.coalesce(Node.workerless_at, now()),
             outbox_entries=outbox.entries,
             # An age, so that the clock of the node's machine does not matter.
             outbox_oldest_at=None if outbox.oldest_seconds is None else now(-outbox.oldest_seconds),
@@ -243,7 +243,10 @@ def _known(session: Session, node_id: str | None = None) -> list[tuple[Node, Nod
 
 
 def _facts(row: Node, in_flight: int, current: datetime | None) -> NodeFacts:
-    silent = (current - row.presence_at).total_seconds() if current and row.presence_at else None
+    silent, workerless = (
+        (current - since).total_seconds() if current and since else None
+        for since in (row.presence_at, row.workerless_at)
+    )
     return NodeFacts(
         id=row.id,
         name=row.name,
@@ -260,6 +263,7 @@ def _facts(row: Node, in_flight: int, current: datetime | None) -> NodeFacts:
         quota={feed: int(weight) for feed, weight in row.feed_quota.items()},
         instance=row.instance,
         sources=None if row.sources is None else tuple(row.sources),
+        workerless_seconds=workerless,
     )
 
 
@@ -276,15 +280,6 @@ def items_in_flight(session: Session, node_id: str | None = None) -> dict[str, i
     if node_id is not None:
         query = query.where(WorkItem.node_id == node_id)
     return {one: count for one, count in session.execute(query) if one}
-
-
-def loads(nodes: Sequence[NodeFacts], kind: str) -> list[NodeLoad]:
-    """The available nodes that can do the kind, as the planner takes them."""
-    return [
-        NodeLoad(node.id, node.in_flight, node.max_capacity, node.quota, collected_kinds(node))
-        for node in nodes
-        if kind in node.kinds and availability(node).available
-    ]
 
 
 def list_nodes(session: Session) -> list[NodeView]:

@@ -6,29 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, true, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
-from backend.domain.messages import render
 from backend.domain.orders import Failure
 from backend.domain.planner import LARGEST_BATCH
-from backend.domain.retry import MAXIMUM_WAIT_SECONDS
 from backend.store import transitions
 from backend.store.columns import now
 from backend.store.deliveries import REPEATABLE_KIND
 from backend.store.settlement import error_entry
-from backend.store.tables import Allocation, Beat, Delivery, Feed, Host, Pulse, WorkItem
+from backend.store.tables import Allocation, Beat, Delivery, PublishTask, Pulse, WorkItem
 from backend.store.transitions import Change
 
 SWEEPER = "sweeper"
+GONE = "its node is gone"
 BATCH = 200
-PENDING_OF_A_NODE = 5000
 GAP_SECONDS = 20.0
 DRAIN_SECONDS = 30.0
 BEAT_LIFE_SECONDS = 15.0
 DEATHS_ALLOWED = 3
-DELIVER_ATTEMPTS = 3
+ATTEMPTS = 3
 
 
 def stamp_pulse(session: Session, instance: str, lease_seconds: float) -> None:
@@ -99,6 +97,8 @@ def recover(session: Session, expired: Expired, delivery_attempts: int) -> bool:
     """
     if not session.scalar(select(_may_recover())):
         return False
+    if expired.kind == "publish":
+        return _recover_publish(session, expired)
     if _end_cancelled(session, expired):
         return True
     if expired.kind == "update":
@@ -106,12 +106,12 @@ def recover(session: Session, expired: Expired, delivery_attempts: int) -> bool:
     return _recover_deliver(session, expired, delivery_attempts)
 
 
-def _end_cancelled(session: Session, expired: Expired) -> bool:
+def _end_cancelled(session: Session, expired: Expired, *more: ColumnElement[bool]) -> bool:
     """Work that was asked to stop is not tried again; its items and deliveries ended when it was asked."""
     change = Change(
         ("claimed", "executing"), "cancelled", SWEEPER, "cancelled on request; its worker is gone"
     )
-    guards = (*_still_expired(expired), Allocation.cancel_requested.is_(True))
+    guards = (*_still_expired(expired), Allocation.cancel_requested.is_(True), *more)
     values = {"lease_until": None, "ended_at": now(), "updated_at": now()}
     return bool(transitions.move(session, Allocation, [expired.allocation_id], change, *guards, **values))
 
@@ -176,7 +176,15 @@ def _halve(session: Session, ids: Sequence[str]) -> None:
 
 
 def _recover_deliver(session: Session, expired: Expired, delivery_attempts: int) -> bool:
-    spent = expired.attempt >= DELIVER_ATTEMPTS
+    moved = _again_or_end(session, expired)
+    if moved == "failed":
+        _release_deliveries(session, expired.allocation_id, delivery_attempts)
+    return bool(moved)
+
+
+def _again_or_end(session: Session, expired: Expired, **values: Any) -> str:
+    """Back to `pending` as the next attempt, or `failed` when attempts are spent; '' when somebody was faster."""
+    spent = expired.attempt >= ATTEMPTS
     target = "failed" if spent else "pending"
     moved = transitions.move(
         session,
@@ -188,11 +196,48 @@ def _recover_deliver(session: Session, expired: Expired, delivery_attempts: int)
         execution=None,
         lease_until=None,
         updated_at=now(),
+        **values,
         **({"error_code": "lost", "ended_at": now()} if spent else {}),
     )
-    if moved and spent:
-        _release_deliveries(session, expired.allocation_id, delivery_attempts)
+    return target if moved else ""
+
+
+def _recover_publish(session: Session, expired: Expired) -> bool:
+    """What was submitted is only ever confirmed: its next attempt asks the platform, spent attempts mean `unconfirmed`."""
+    task = session.execute(
+        select(PublishTask.id, PublishTask.submitted_at).where(
+            PublishTask.allocation_id == expired.allocation_id
+        )
+    ).first()
+    submitted = task is not None and task.submitted_at is not None
+    # Whoever cancelled came too late for what was submitted: a person must hear how it ended.
+    if not submitted and _end_cancelled(session, expired, ~_submitted(expired)):
+        _end_publish(session, expired, "cancelled", "cancelled on request; its worker is gone")
+        return True
+    moved = _again_or_end(session, expired, **({"cancel_requested": False} if submitted else {}))
+    if moved == "failed":
+        _end_publish(session, expired, "failed", f"its worker died {expired.attempt} times")
     return bool(moved)
+
+
+def _submitted(expired: Expired) -> ColumnElement[bool]:
+    of_allocation = PublishTask.allocation_id == expired.allocation_id
+    return exists().where(of_allocation, PublishTask.submitted_at.is_not(None))
+
+
+def _end_publish(session: Session, expired: Expired, target: str, reason: str) -> None:
+    """End the task of a lost allocation: as `target`, or `unconfirmed` when it was submitted."""
+    ids = session.scalars(
+        select(PublishTask.id).where(PublishTask.allocation_id == expired.allocation_id).with_for_update()
+    ).all()
+    doubtful = "it may have been published: look at the platform, then say how it ended"
+    never_begun = Change(("queued",), "cancelled" if target == "cancelled" else "pending", SWEEPER, reason)
+    for change, *guards in (
+        (Change(("running",), "unconfirmed", SWEEPER, doubtful), PublishTask.submitted_at.is_not(None)),
+        (Change(("running",), target, SWEEPER, reason), PublishTask.submitted_at.is_(None)),
+        (never_begun,),
+    ):
+        transitions.move(session, PublishTask, ids, change, *guards, active_account_id=None)
 
 
 def _release_deliveries(session: Session, allocation_id: str, delivery_attempts: int) -> None:
@@ -217,106 +262,45 @@ def _release_deliveries(session: Session, allocation_id: str, delivery_attempts:
         transitions.move(session, Delivery, ids, Change(("assigned",), target, SWEEPER, message), **values)
 
 
-def release_due(session: Session) -> int:
-    """Work items and deliveries whose `not_before` has come wait for nothing but their turn again."""
-    released = 0
-    for table in (WorkItem, Delivery):
-        ids = session.scalars(
-            select(table.id)
-            .where(table.state == "waiting", table.not_before <= now())
-            .order_by(table.not_before)
-            .limit(BATCH)
-        ).all()
-        if ids:
-            session.execute(
-                update(table)
-                .where(table.id.in_(sorted(ids)), table.state == "waiting", table.not_before <= now())
-                .values(not_before=None, reason="waits for its next attempt")
-            )
-        released += len(ids)
-    return released
-
-
-def give_up_held(session: Session) -> int:
-    """End waiting items of hosts that are to be left alone for longer than a run waits; how many.
-
-    Schedules leave their feeds out until then.
-    """
-    held = select(WorkItem.id, WorkItem.feed_id, Host.name, Host.held_until).join(
-        Host, Host.name == WorkItem.host
-    )
-    rows = session.execute(
-        held.where(WorkItem.state == "waiting", Host.held_until > now(MAXIMUM_WAIT_SECONDS))
-        .order_by(WorkItem.id)
-        .limit(BATCH)
-    ).all()
-    ended = 0
-    for name, until in sorted({(row.name, row.held_until) for row in rows}):
-        message = render("host_held", "en", {"host": name, "moment": f"{until:%Y-%m-%d %H:%M:%S} UTC"})
-        of_host = [row for row in rows if row.name == name]
-        change = Change(("waiting",), "failed", SWEEPER, message)
-        values = {"error_code": "host_held", "error_message": message, "not_before": None, "ended_at": now()}
-        ended += transitions.move(session, WorkItem, [row.id for row in of_host], change, **values)
-        session.execute(
-            update(Feed)
-            .where(
-                Feed.id.in_(sorted(row.feed_id for row in of_host)),
-                func.coalesce(Feed.next_check_at < until, true()),
-            )
-            .values(next_check_at=until),
-            execution_options={"synchronize_session": False},
-        )
-    return ended
-
-
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """A pending allocation that should be in its queue."""
+class Stranded:
+    """A pending update allocation of a node that is gone."""
 
     allocation_id: str
-    attempt: int
-    queue: str
-    kind: str
+    item_count: int
 
 
-def pending_for(session: Session, seconds: float, node_ids: Sequence[str]) -> list[Pending]:
-    """Allocations of the nodes that have been pending for so long: of each node the oldest ones."""
-    return [one for node_id in node_ids for one in _pending_of(session, seconds, node_id)]
-
-
-def _pending_of(session: Session, seconds: float, node_id: str) -> list[Pending]:
-    # Node by node: the index then brings the oldest ones first, and one node's many never hide another's few.
-    query = (
-        select(Allocation.id, Allocation.attempt, Allocation.queue, Allocation.kind)
-        .where(
-            Allocation.node_id == node_id,
-            Allocation.state == "pending",
-            Allocation.updated_at < now(-seconds),
+def stranded(session: Session, node_ids: Sequence[str]) -> list[Stranded]:
+    """Pending update work of the nodes: of each the oldest."""
+    return [
+        Stranded(*row)
+        for node_id in node_ids
+        for row in session.execute(
+            select(Allocation.id, Allocation.item_count)
+            .where(Allocation.node_id == node_id, Allocation.state == "pending", Allocation.kind == "update")
+            .order_by(Allocation.id)
+            .limit(BATCH)
         )
-        .order_by(Allocation.id)
-        .limit(PENDING_OF_A_NODE)
-    )
-    return [Pending(*row) for row in session.execute(query)]
+    ]
 
 
-def replan(session: Session, node_id: str, actor: str = SWEEPER, why: str = "its node is gone") -> int:
-    """Give pending update work of a node that is gone back to the planner; how many allocations ended."""
-    ids = session.scalars(
-        select(Allocation.id)
-        .where(Allocation.node_id == node_id, Allocation.state == "pending", Allocation.kind == "update")
-        .order_by(Allocation.id)
-        .limit(BATCH)
-    ).all()
+def replan_some(session: Session, ids: Sequence[str], actor: str = SWEEPER, why: str = GONE) -> int:
+    """Give these allocations' items back to the planner, as far as they are still pending; how many ended."""
     ended = 0
-    for one in ids:
+    for one in sorted(ids):
         change = Change(("pending",), "cancelled", actor, f"replanned: {why}")
         if transitions.move(session, Allocation, [one], change, ended_at=now(), updated_at=now()):
             ended += 1
+            # The state is looked at in the move: as a condition here, it lets the server walk the items of others.
             items = session.scalars(
-                select(WorkItem.id)
-                .where(WorkItem.allocation_id == one, WorkItem.state == "assigned")
-                .order_by(WorkItem.id)
+                select(WorkItem.id).where(WorkItem.allocation_id == one).order_by(WorkItem.id)
             ).all()
             back = Change(("assigned",), "waiting", actor, why)
             transitions.move(session, WorkItem, items, back, node_id=None, allocation_id=None)
     return ended
+
+
+def replan(session: Session, node_id: str, actor: str = SWEEPER, why: str = GONE) -> int:
+    """Give pending update work of a node that is gone back to the planner; how many allocations ended."""
+    found = stranded(session, [node_id])
+    return replan_some(session, [one.allocation_id for one in found], actor, why)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -74,16 +73,6 @@ def release(session: Session, reservation: Reservation) -> None:
     """Forget a try that did not take effect, so that the same request may be tried again."""
     undone = IdempotentRequest.took_effect.is_(False)
     session.execute(delete(IdempotentRequest).where(_is(reservation), _held(reservation), undone))
-
-
-def forget_old(session: Session, limit: int) -> int:
-    """Delete up to `limit` requests that are a day old; returns how many."""
-    old: Sequence[str] = session.scalars(
-        select(IdempotentRequest.id).where(_older_than(KEEP_SECONDS)).limit(limit)
-    ).all()
-    if old:
-        session.execute(delete(IdempotentRequest).where(IdempotentRequest.id.in_(old)))
-    return len(old)
 
 
 def _is(reservation: Reservation) -> ColumnElement[bool]:

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.domain.identifiers import new_id
-from backend.store.columns import now
 from backend.store.inserting import insert_missing
-from backend.store.tables import Node, Result, SyncLog
+from backend.store.tables import Node, SyncLog
 
 DONE = 1
 FAILED = 2
 LONGEST_DURATION = 2_000_000_000
-PRUNED_AT_ONCE = 1000
-SECONDS_PER_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +126,3 @@ def _view(row: SyncLog, node_name: str) -> SyncLogView:
         started_at=row.completed_at - timedelta(milliseconds=row.duration_ms),
         completed_at=row.completed_at,
     )
-
-
-def prune(session: Session, days: float) -> int:
-    """Forget some log rows and results that are older than so many days; how many, so that the caller repeats."""
-    before = now(-days * SECONDS_PER_DAY)
-    pruned = 0
-    for table, at in ((SyncLog, SyncLog.completed_at), (Result, Result.created_at)):
-        ids = session.scalars(select(table.id).where(at < before).order_by(at).limit(PRUNED_AT_ONCE)).all()
-        if ids:
-            deleted = session.execute(
-                delete(table).where(table.id.in_(ids)), execution_options={"synchronize_session": False}
-            )
-            pruned += cast("CursorResult[Any]", deleted).rowcount
-    return pruned

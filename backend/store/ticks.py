@@ -22,8 +22,6 @@ from backend.store.tables import MessageTask, Tick
 
 SCHEDULER = "scheduler"
 BATCH = 100
-KEPT_DAYS = 30.0
-PRUNED = 1000
 FAR_AHEAD = timedelta(days=1)
 
 Clock = Callable[[Session], datetime]
@@ -232,14 +230,6 @@ def _view(row: Tick) -> TickView:
         decided_at=row.decided_at,
         late_seconds=row.late_ms / 1000,
     )
-
-
-def prune(session: Session) -> int:
-    """Forget ticks that were decided long ago, a bounded number at a time."""
-    old = select(Tick.id).where(Tick.decided_at < now(-KEPT_DAYS * 86_400)).limit(PRUNED)
-    ids = session.scalars(old).all()
-    session.execute(delete(Tick).where(Tick.id.in_(ids)), execution_options={"synchronize_session": False})
-    return len(ids)
 
 
 def planless(session: Session, after: str, limit: int = 500) -> list[str]:

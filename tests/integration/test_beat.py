@@ -172,7 +172,7 @@ def test_a_beat_without_redis_still_plans_and_enqueues_when_it_is_back(
     building.start_run(engine, building.make_task(engine, building.make_feeds(engine, 1)))
     redis_server.stop()
     beat = beat_of(engine, client)
-    beat.finder.seconds = -1
+    beat.sweeper.finder.seconds = -1
     beat.tick()
     assert beat.away == {"redis"}
     assert building.counted(engine, Allocation) == {"pending": 1}

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from backend.dispatch.pump import Limits, pump
-from backend.dispatch.repairs import close_runs, forget_alerts, give_up_held, release_due
+from backend.dispatch.repairs import close_runs, give_up_held, release_due
 from backend.domain.errors import Conflict
 from backend.domain.feeds import draft_feed
 from backend.domain.identifiers import new_id
@@ -193,7 +193,7 @@ def test_alerts_are_forgotten_long_after_they_closed_and_never_while_they_are_op
         transact(engine, lambda session, of=subject: alerts.close_alerts(session, of, "alert_feed_gone"))  # type: ignore[misc]
         one = next(alert.id for alert in rows_of(engine, Alert) if alert.subject == subject)
         building.change(engine, Alert, one, closed_at=now(days * 86_400.0))
-    assert (forget_alerts(engine), forget_alerts(engine)) == (1, 0)
+    assert [building.forget(engine) for _ in range(2)] == [{"sweep_old_alerts": 1}, {}]
     assert {alert.subject for alert in rows_of(engine, Alert)} == {"open", "new"}
 
 
@@ -261,7 +261,7 @@ def test_a_429_holds_the_other_feeds_of_its_host_until_it_is_over(engine: Engine
     building.change(engine, Host, held_until=now(-1))
     pump(engine, None, limits(1))
     assert busy(engine) == {"calm.example": 1, "busy.example": 1}
-    assert transact(engine, hosts.forget_past) == 1
+    assert building.forget(engine) == {"sweep_old_holds": 1}
     assert rows_of(engine, Host) == []
 
 

@@ -16,7 +16,8 @@ from sqlalchemy import Engine, event
 from backend.dispatch import queues
 from backend.dispatch.broker import connect
 from backend.dispatch.pump import pump
-from backend.dispatch.repairs import LostFinder, continue_expansions
+from backend.dispatch.queue_repairs import LostFinder
+from backend.dispatch.repairs import continue_expansions
 from backend.domain.errors import Conflict, NotFound
 from backend.domain.feeds import draft_feed
 from backend.domain.orders import FetchResult, Outcome, Receipt
@@ -286,7 +287,8 @@ def test_what_a_flush_of_redis_took_is_enqueued_again_and_only_that(
     assert world.ledger.begin(pending[0], 1, "x") is not None
     redis_client.rpush(queues.queue(redis_client, "node:n").key, queues.job_id(pending[1], 1))
     assert finder.repair(engine, redis_client, 120.0) == 1
-    assert queues.waiting_jobs(redis_client, "node:n") == [queues.job_id(one, 1) for one in pending[1:]]
+    # What has waited for longer is put in front.
+    assert queues.waiting_jobs(redis_client, "node:n") == [queues.job_id(pending[at], 1) for at in (2, 1)]
 
 
 def test_young_work_and_work_of_silent_or_remote_nodes_is_not_looked_for(

@@ -403,7 +403,7 @@ def test_ticks_are_forgotten_after_a_month_and_with_their_task(engine: Engine, c
     first, _ = rows_of(engine, Tick)
     building.change(engine, Tick, decided_at=now())
     building.change(engine, Tick, first.id, decided_at=now(-31 * 86_400))
-    assert scheduler.prune(engine) == 1
+    assert building.forget(engine) == {"sweep_old_ticks": 1}
     assert len(rows_of(engine, Tick)) == 1
     transact(engine, lambda session: message_tasks.delete_task(session, task_id, actor="ana"))
     assert rows_of(engine, Tick) == []

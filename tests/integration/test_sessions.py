@@ -20,7 +20,20 @@ from sqlalchemy.orm import Session
 
 from backend.domain.errors import ConfigurationError, HeldConnection, Unavailable
 from backend.domain.identifiers import new_id
-from backend.store import allocations, deliveries, migrate, nodes, planning, recovery, runs, schema, session
+from backend.store import (
+    allocations,
+    deliveries,
+    migrate,
+    nodes,
+    placed,
+    planning,
+    recovery,
+    releasing,
+    retention,
+    runs,
+    schema,
+    session,
+)
 from backend.store.columns import now
 from backend.store.session import create_engine_for, long_work, read, short_transaction, transact
 from backend.store.tables import Allocation, Base, Delivery, Lock, Node, Run, WorkItem
@@ -451,8 +464,12 @@ LOOPS: dict[str, Callable[[Session], object]] = {
     "waiting_kinds": planning.waiting_kinds,
     "waiting_items": lambda one: planning.waiting_items(one, {"rss": 2000}),
     "expired_leases": recovery.expired_leases,
-    "release_due": recovery.release_due,
-    "pending_for": lambda one: recovery.pending_for(one, 30.0, ["n"]),
+    "due_items": lambda one: releasing.due(one, WorkItem),
+    "due_deliveries": lambda one: releasing.due(one, Delivery),
+    "old_runs": lambda one: retention.old_runs(one, 30.0),
+    "old_deliveries": lambda one: retention.old_deliveries(one, 30.0, ""),
+    "old_allocations": lambda one: retention.old_allocations(one, 30.0, ""),
+    "pending_for": lambda one: placed.pending_for(one, 30.0, ["n"]),
     "replan": lambda one: recovery.replan(one, "n"),
     "items_in_flight": nodes.items_in_flight,
     "assigned_count": deliveries.assigned_count,

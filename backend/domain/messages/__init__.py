@@ -21,6 +21,7 @@ from backend.domain.messages import (
     people,
     records,
     requests,
+    sweeping,
     waiting,
     work,
 )
@@ -39,6 +40,7 @@ PARTS = (
     people,
     records,
     requests,
+    sweeping,
     waiting,
     work,
 )

@@ -30,6 +30,7 @@ class Node(Base):
     `None` when it said nothing; `synced_at` is when it last read feeds or tasks; `reported_capacity` is what
     its beats say that it has room for. `outbox_entries` and `outbox_dead` are what waits and what could not be used in
     its outbox, by its last beat; `outbox_size` is what an older release wrote.
+    `offline_at` is when the sweeper saw it offline; `workerless_at` since when it beats without a worker that lives.
     """
 
     __tablename__ = "nodes"
@@ -55,6 +56,8 @@ class Node(Base):
     outbox_entries: Mapped[int] = mapped_column(Integer, server_default="0")
     outbox_oldest_at: Mapped[datetime | None]
     outbox_dead: Mapped[int] = mapped_column(Integer, server_default="0")
+    offline_at: Mapped[datetime | None]
+    workerless_at: Mapped[datetime | None]
     presence_at: Mapped[datetime | None]
     beat_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
     empty_claims: Mapped[int] = mapped_column(BigInteger, server_default="0")

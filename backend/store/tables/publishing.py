@@ -36,7 +36,12 @@ class PublishTask(Base):
     """An article that a user wants on a platform. `active_account_id` is set while it has the account's one slot."""
 
     __tablename__ = "publish_tasks"
-    __table_args__ = (UniqueConstraint("active_account_id"), Index(None, "state", "id"), MYSQL)
+    __table_args__ = (
+        UniqueConstraint("active_account_id"),
+        Index(None, "state", "id"),
+        Index(None, "allocation_id"),
+        MYSQL,
+    )
 
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     user_id: Mapped[str] = mapped_column(ID)

@@ -179,7 +179,7 @@ class DeliveryArticle(Base):
     """An article is in one delivery per message task at most: the key says so."""
 
     __tablename__ = "delivery_articles"
-    __table_args__ = (Index(None, "delivery_id"), MYSQL)
+    __table_args__ = (Index(None, "delivery_id"), Index(None, "article_id"), MYSQL)
 
     task_id: Mapped[str] = mapped_column(ID, primary_key=True)
     article_id: Mapped[str] = mapped_column(FEED_ID, primary_key=True)

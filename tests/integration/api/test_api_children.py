@@ -30,6 +30,7 @@ from tests.building import (
     counted,
     dispatch,
     expire,
+    forget,
     items_of,
     make_feeds,
     make_task,
@@ -584,11 +585,11 @@ def test_what_is_older_than_its_retention_is_forgotten(api: Api) -> None:
     task_id, (feed,) = dispatched(api)
     data(child.get("/pending-tasks"))
     data(child.post("/report-result", {"task_id": task_id, "results": [{"mp_id": feed}]}))
-    assert repairs.forget_reports(api.engine, 1) == 0
+    assert forget(api.engine, sync_log_days=1) == {}
     change(api.engine, SyncLog, completed_at=now(-90_000))
     change(api.engine, Result, created_at=now(-90_000))
     make_werss(api, "other").get("/feeds")
-    assert repairs.forget_reports(api.engine, 1) == 3
+    assert forget(api.engine, sync_log_days=1) == {"sweep_old_sync_logs": 2, "sweep_old_results": 1}
     assert [one.operation for one in rows_of(api.engine, SyncLog)] == ["sync_feeds"]
 
 

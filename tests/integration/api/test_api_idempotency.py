@@ -12,13 +12,13 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from backend.dispatch import repairs
 from backend.domain.errors import Conflict
 from backend.store import requests
 from backend.store.columns import now
 from backend.store.requests import KEEP_SECONDS, Reservation
 from backend.store.session import read, transact
 from backend.store.tables import IdempotentRequest, MessageTask, Run
+from tests import building
 from tests.integration.api.harness import Api, add_task, data
 
 TASKS = "/api/v1/message-tasks"
@@ -150,9 +150,9 @@ def test_a_day_later_the_key_is_free_and_the_beat_forgets_it(api: Api, admin: Fl
     age(api, KEEP_SECONDS + 60)
     second = create(admin, "a-key")
     assert data(first)["id"] != data(second)["id"]
-    assert repairs.forget_requests(api.engine) == 0
+    assert building.forget(api.engine) == {}
     age(api, KEEP_SECONDS + 60)
-    assert repairs.forget_requests(api.engine) == 1
+    assert building.forget(api.engine) == {"sweep_old_requests": 1}
     assert count(api, IdempotentRequest) == 0
 
 
