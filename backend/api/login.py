@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from sqlalchemy.orm import Session
-
 from backend.api.access import Access, declare
 from backend.api.answers import Bare
-from backend.api.context import asker, caller_address, credential, own_login, parts
+from backend.api.context import asker, credential, own_login, parts
+from backend.api.passwords import NewLogin, begin_login
 from backend.api.routes import Routes
 from backend.api.schemas.people import (
     LoginAnswer,
@@ -17,13 +14,8 @@ from backend.api.schemas.people import (
     TokenRequest,
     VerifyAnswer,
 )
-from backend.domain.clients import address_group
-from backend.domain.errors import Unauthenticated
-from backend.domain.identifiers import new_id
 from backend.store import logins, users
-from backend.store.passwords import renewed_hash, verify_password
-from backend.store.session import read, transact
-from backend.store.users import KnownUser, UserView, normal_name
+from backend.store.session import transact
 
 login = Routes("login", "/api/v1/auth", text="Logging in and out.")
 
@@ -50,9 +42,11 @@ def issue_token(body: TokenRequest) -> Bare[LoginAnswer]:
 @declare(Access.VIEWER)
 def refresh() -> LoginAnswer:
     """A new token of the same login; the old one lives until it expires or the login ends."""
-    login_id, expires_at = own_login(), parts().tokens.expiry()
-    transact(parts().engine, lambda session: logins.extend_login(session, login_id, expires_at))
-    return _token(asker(), login_id, expires_at)
+    renewed = NewLogin(asker(), own_login(), parts().tokens.expiry())
+    transact(
+        parts().engine, lambda session: logins.extend_login(session, renewed.login_id, renewed.expires_at)
+    )
+    return LoginAnswer(access_token=renewed.token(parts().tokens), expires_in=parts().tokens.seconds)
 
 
 @login.get("/verify")
@@ -85,33 +79,5 @@ def _verified() -> VerifyAnswer:
 
 
 def _log_in(name: str, password: str) -> LoginAnswer:
-    known = _known(normal_name(name), password)
-    user, stored = known.user, known.password_hash
-    renewed = renewed_hash(stored, password)
-    login_id, expires_at = new_id(), parts().tokens.expiry()
-
-    def start(session: Session) -> None:
-        if renewed:
-            users.renew_hash(session, user.id, stored, renewed)
-        logins.start_login(session, login_id, user.id, expires_at)
-
-    transact(parts().engine, start)
-    return _token(user, login_id, expires_at)
-
-
-def _known(name: str, password: str) -> KnownUser:
-    """Whose name and password they are. Raises `Unauthenticated` and `TooManyRequests`."""
-    with parts().login_guard.checking(name, address_group(caller_address())) as check:
-        found = read(parts().engine, lambda session: users.credentials_of(session, name))
-        # Outside the transaction: hashing is slow on purpose.
-        matches = verify_password(found.password_hash, password, imported_exist=found.imported_exist)
-        if found.known is None or not matches or not found.known.user.is_active:
-            check.wrong()
-            raise Unauthenticated("bad_login")
-        check.right()
-        return found.known
-
-
-def _token(user: UserView, login_id: str, expires_at: datetime) -> LoginAnswer:
-    tokens = parts().tokens
-    return LoginAnswer(access_token=tokens.issue(user, login_id, expires_at), expires_in=tokens.seconds)
+    begun, tokens = begin_login(name, password), parts().tokens
+    return LoginAnswer(access_token=begun.token(tokens), expires_in=tokens.seconds)
