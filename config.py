@@ -64,6 +64,13 @@ class Settings:
     gunicorn_threads: int = _setting(
         "GUNICORN_THREADS", "gunicorn.threads", count(1, 256), 8, "threads of each such process"
     )
+    database_seconds: float = _setting(
+        "CASCADE_DATABASE_SECONDS",
+        "http.database_seconds",
+        seconds(1, 60),
+        10.0,
+        "how long a request waits for the database before it is told to come again",
+    )
     cors_origins: tuple[str, ...] = _setting(
         "CASCADE_CORS_ORIGINS",
         "http.cors_origins",

@@ -29,7 +29,7 @@ from backend.domain.ports import HttpClient
 from backend.domain.retention import Retention
 from backend.outbound.client import GuardedHttpClient
 from backend.store.cipher import Cipher
-from backend.store.session import create_engine_for
+from backend.store.session import Patience, create_engine_for
 from config import Settings
 from config_values import SettingError
 
@@ -78,9 +78,9 @@ def ensure_secret_key(settings: Settings) -> Settings:
     return dataclasses.replace(settings, secret_key=key)
 
 
-def build_engine(settings: Settings, *, pooled: bool) -> Engine:
+def build_engine(settings: Settings, *, pooled: bool, patience: Patience | None = None) -> Engine:
     """The database engine; workers use `pooled=False`."""
-    return create_engine_for(settings.database_url, pooled=pooled)
+    return create_engine_for(settings.database_url, pooled=pooled, patience=patience)
 
 
 def build_redis(

@@ -8,7 +8,6 @@ from ipaddress import ip_network
 
 from redis import Redis
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.routing import BaseConverter
 
 from backend import bootstrap
@@ -37,14 +36,17 @@ from backend.api.login_guard import LoginGuard
 from backend.api.message_tasks import message_tasks
 from backend.api.nodes import nodes
 from backend.api.operations import operations
+from backend.api.reserve import keep_reserve
 from backend.api.scheduler import scheduler
 from backend.api.tokens import Tokens
 from backend.api.tracing import log_request_ids, trace
 from backend.api.users import users
 from backend.api.waiting import WorkWaits
+from backend.domain.errors import Unavailable
 from backend.domain.retry import RetryPolicy
 from backend.store.cipher import Cipher
 from backend.store.schema import require_current
+from backend.store.session import Patience, is_stuck
 from config import Settings
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,7 @@ def create_app(settings: Settings) -> Contract:
     # In this order: a request has its id before anything can refuse it.
     trace(app)
     allow_origins(app, settings.cors_origins)
+    keep_reserve(app, settings.gunicorn_threads, lambda: is_stuck(app.extensions[NAME].engine))
     guard(app)
     answer_errors(app)
     for pages in PAGES:
@@ -121,13 +124,15 @@ def create_app_from_environment() -> Contract:
     app = create_app(settings)
     try:
         require_current(app.extensions[NAME].engine)
-    except SQLAlchemyError as error:
-        log.warning("the database does not answer yet (%s); /readyz says when it does", type(error).__name__)
+    except Unavailable as error:
+        log.warning("%s /readyz says when it can be used", error)
     return app
 
 
 def _build(settings: Settings) -> Parts:
-    engine, redis = bootstrap.build_engine(settings, pooled=True), _redis(settings)
+    # Somebody waits for each answer, and holds a thread: better an early "try again" than a late one.
+    patience = Patience(settings.database_seconds, settings.database_seconds, fails_fast=True)
+    engine, redis = bootstrap.build_engine(settings, pooled=True, patience=patience), _redis(settings)
     cipher = bootstrap.build_cipher(settings)
     return Parts(
         engine=engine,

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
@@ -23,6 +24,7 @@ from backend.domain.errors import (
     Unavailable,
 )
 from backend.domain.messages import render
+from backend.store.session import unavailable
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ def answer_errors(app: Flask) -> None:
     app.register_error_handler(ValidationError, _invalid)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(PoolTimeout, _busy)
+    app.register_error_handler(DBAPIError, _database)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -136,7 +139,12 @@ def _http(error: HTTPException) -> Any:
 
 
 def _busy(_error: PoolTimeout) -> Response:
-    return _known(Unavailable(part="The database"))
+    return _known(Unavailable("pool_is_empty"))
+
+
+def _database(error: DBAPIError) -> Response:
+    refused = unavailable(error)
+    return _known(refused) if refused else _unexpected(error)
 
 
 def _unexpected(error: Exception) -> Response:

@@ -73,8 +73,8 @@ class Groups(Generic[Asked, Answer]):
     def _answers(self, group: Sequence[Asked]) -> Sequence[Answer | CascadeError]:
         try:
             return self._write(group)
-        except Unavailable:
-            return ()
+        except Unavailable as error:
+            return [Unavailable(error.code, **error.params) for _ in group]
         except DBAPIError:
             if len(group) == 1:
                 raise
@@ -84,7 +84,9 @@ class Groups(Generic[Asked, Answer]):
     def _alone(self, asked: Asked) -> Sequence[Answer | CascadeError]:
         try:
             return self._write([asked])
-        except (Unavailable, DBAPIError):
+        except Unavailable as error:
+            return [error]
+        except DBAPIError:
             return [Unavailable(part="The database")]
 
     def _hand_over(self) -> None:

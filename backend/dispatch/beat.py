@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend import bootstrap
 from backend.dispatch import queues, scheduler
@@ -145,8 +146,9 @@ class Beat:
         while not stop.wait(PULSE_SECONDS):
             try:
                 self.stamp()
-            except Unavailable as error:
-                log.debug("the pulse could not be stamped: %s", error)
+            except (Unavailable, SQLAlchemyError) as error:
+                # Whatever it is: without this thread a slow tick would look like a gap for ever after.
+                log.debug("the pulse could not be stamped: %s", type(error).__name__)
 
     def _tend_queues(self) -> None:
         try:

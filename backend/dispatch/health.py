@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.dispatch import queues
 from backend.domain.errors import Unavailable
 from backend.store import nodes, recovery
 from backend.store.scheduler import scheduler_state
-from backend.store.schema import schema_state
-from backend.store.session import read
+from backend.store.schema import state_of, try_writing
+from backend.store.session import read, transact
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -71,7 +70,9 @@ def readiness(engine: Engine, redis: Redis | None, *, verbose: bool) -> Readines
 def _check(name: str, look: Callable[[], str]) -> Check:
     try:
         detail = look()
-    except (Unavailable, SQLAlchemyError, RedisError, OSError) as error:
+    except Unavailable as error:
+        detail = error.sentence()
+    except (SQLAlchemyError, RedisError, OSError) as error:
         detail = f"does not answer ({type(error.__cause__ or error).__name__})"
     return Check(name, not detail, detail)
 
@@ -84,12 +85,12 @@ def _scheduler(engine: Engine) -> SchedulerView | None:
 
 
 def _database(engine: Engine) -> str:
-    read(engine, lambda session: session.execute(text("SELECT 1")).scalar(), attempts=1)
+    transact(engine, try_writing, attempts=1)
     return ""
 
 
 def _migrations(engine: Engine) -> str:
-    state = schema_state(engine)
+    state = read(engine, lambda session: state_of(session.connection()), attempts=1)
     return "" if state == "current" else f"the schema is {state}; run ./cascade db upgrade"
 
 

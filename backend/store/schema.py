@@ -6,10 +6,13 @@ import functools
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from backend.domain.errors import ConfigurationError, Unavailable
+from backend.store.session import unavailable
+from backend.store.tables import Lock, core
 
 SCRIPTS = Path(__file__).with_name("migrations")
 MINIMUM_MARIADB = (10, 6)
@@ -48,11 +51,17 @@ def require_current(engine: Engine) -> None:
     try:
         state = schema_state(engine)
     except DBAPIError as error:
-        raise Unavailable(part="The database") from error
+        raise unavailable(error) or Unavailable(part="The database") from error
     if state == "unknown":
         raise ConfigurationError("unknown_schema")
     if state != "current":
         raise ConfigurationError("schema_behind")
+
+
+def try_writing(session: Session) -> None:
+    """Change no row: a database that takes no writes refuses even that."""
+    locks = core(Lock)
+    session.execute(update(locks).where(locks.c.name == "").values(name=locks.c.name))
 
 
 def check_server(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sqlite3
 import threading
@@ -9,27 +10,32 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, NoReturn, TypeVar
 
 import pymysql.connections
 from pymysql.constants import SERVER_STATUS
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from backend.domain.database_errors import Remedy, Trouble, Verdict, judge
 from backend.domain.errors import HeldConnection, Unavailable
+from backend.store.circuit import Circuit
 
 T = TypeVar("T")
 
-# Sources: MariaDB and MySQL error references; 1020 is MariaDB's "record has changed since last read",
-# 4031 MySQL's end by time-out, 1040 and 1203 are "too many connections".
-# 1053 and 1927 are "server shutdown in progress" and MariaDB's "connection was killed".
-RETRYABLE_CODES = frozenset({1020, 1040, 1053, 1203, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 4031})
+log = logging.getLogger(__name__)
+
 SESSION_WAIT_TIMEOUT = 30
 LOCK_WAIT_TIMEOUT = 5
 ANSWER_SECONDS = 30
+# A server that is there greets and answers a ping at once; one that hangs takes connections all the same.
+GREETING_SECONDS = 5
 SQLITE_BUSY_SECONDS = 10
 SQLITE_LOOK_MILLISECONDS = 8
 ATTEMPTS = 6
@@ -39,14 +45,31 @@ _long_work: ContextVar[bool] = ContextVar("long_work", default=False)
 _held = threading.local()
 
 
-def create_engine_for(url: str, *, pooled: bool) -> Engine:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the database is waited for, in seconds: for the answer to one statement, and for one transaction with its
+    repetitions. Who `fails_fast` does not wait at all while it is known to be away.
+    """
+
+    answer: float = ANSWER_SECONDS
+    total: float = ANSWER_SECONDS
+    fails_fast: bool = False
+
+
+def create_engine_for(url: str, *, pooled: bool, patience: Patience | None = None) -> Engine:
     """An engine with the session rules of design.md; `pooled=False` (workers) keeps no idle connection.
 
     Nothing connects yet.
     """
+    patience = patience or Patience()
+    watch = {"patience": patience, "circuit": Circuit(patience.fails_fast)}
     if make_url(url).get_backend_name() == "sqlite":
         engine = create_engine(
-            url, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_SECONDS}
+            url,
+            hide_parameters=True,
+            poolclass=NullPool,
+            execution_options=watch,
+            connect_args={"timeout": SQLITE_BUSY_SECONDS},
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -62,10 +85,11 @@ def create_engine_for(url: str, *, pooled: bool) -> Engine:
             hide_parameters=True,
             pool_pre_ping=pooled,
             isolation_level="READ COMMITTED",
+            execution_options=watch,
             connect_args={
-                "connect_timeout": 5,
-                "read_timeout": ANSWER_SECONDS,
-                "write_timeout": ANSWER_SECONDS,
+                "connect_timeout": GREETING_SECONDS,
+                "read_timeout": patience.answer,
+                "write_timeout": patience.answer,
                 "charset": "utf8mb4",
                 # A lower value of the server stays: vanished processes then lose their locks even sooner.
                 "init_command": (
@@ -104,8 +128,29 @@ def escaped(text: str) -> str:
 class _Connection(pymysql.connections.Connection):
     """Makes the TLS context of an unverified connection once: each costs 20 ms of reading certificates for nothing.
 
-    Escapes texts by `escaped`.
+    Escapes texts by `escaped`. Waits for a greeting and for the answer to a ping no longer than those take.
     """
+
+    _read_timeout: float  # not in the stubs
+
+    def connect(self, sock: Any = None) -> None:
+        """See pymysql."""
+        with self._greeted_soon():
+            super().connect(sock)
+
+    def ping(self, reconnect: Any = False) -> None:
+        """See pymysql."""
+        with self._greeted_soon():
+            super().ping(reconnect)
+
+    @contextmanager
+    def _greeted_soon(self) -> Iterator[None]:
+        usual = self._read_timeout
+        self._read_timeout = min(usual, GREETING_SECONDS)
+        try:
+            yield
+        finally:
+            self._read_timeout = usual
 
     def _escape_string(self, s: str) -> str:
         if self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:  # type: ignore[attr-defined]  # not in the stubs
@@ -195,15 +240,37 @@ def short_transaction() -> Iterator[None]:
         _long_work.reset(token)
 
 
+def verdict_on(error: DBAPIError) -> Verdict:
+    """What the error means; see `backend.domain.database_errors`."""
+    driver = error.orig
+    arguments = getattr(driver, "args", ())
+    told = arguments[0] if arguments else 0
+    return judge(
+        Trouble(
+            family=type(error).__name__,
+            number=getattr(driver, "sqlite_errorcode", told if isinstance(told, int) else 0),
+            text=str(driver),
+            is_sqlite=isinstance(driver, sqlite3.Error),
+            lost=error.connection_invalidated,
+        )
+    )
+
+
 def is_transient(error: DBAPIError) -> bool:
     """Whether running the whole transaction again on a new connection makes sense."""
-    if error.connection_invalidated:
-        return True
-    arguments = getattr(error.orig, "args", ())
-    if arguments and arguments[0] in RETRYABLE_CODES:
-        return True
-    text = str(error.orig).casefold()
-    return "database is locked" in text or "database is busy" in text
+    return verdict_on(error).remedy is Remedy.REPEAT
+
+
+def unavailable(error: DBAPIError) -> Unavailable | None:
+    """The error for callers when the database's own condition is the cause, else `None`: then it is a bug, or their data."""
+    verdict = verdict_on(error)
+    return Unavailable(verdict.why, part="The database") if verdict.remedy in {Remedy.REPEAT, Remedy.LATER} else None
+
+
+def is_stuck(engine: Engine) -> bool:
+    """Whether the engine's database is known to be away, or a transaction waits for it too long."""
+    circuit: Circuit | None = engine.get_execution_options().get("circuit")
+    return circuit is not None and circuit.is_stuck
 
 
 def transact(
@@ -217,18 +284,43 @@ def transact(
 
     `work` must give the same result when it runs twice, because a commit whose answer was lost is repeated.
     An engine with the execution option `before_commit` has it called with the session, in the same transaction.
-    Raises `Unavailable` when the attempts are spent.
+    Raises `Unavailable`, with the database's condition, when the attempts or the engine's patience are spent, or at once
+    when trying again can't help.
     """
-    for attempt in range(1, attempts + 1):
-        try:
-            return _once(engine, work)
-        except DBAPIError as error:
-            if not is_transient(error):
-                raise
-            if attempt == attempts:
-                raise Unavailable(part="The database") from error
-            wait(FIRST_WAIT_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+    options = engine.get_execution_options()
+    patience: Patience = options.get("patience") or Patience()
+    circuit: Circuit = options.get("circuit") or Circuit()
+    with circuit.watched() as was_away:
+        end = time.monotonic() + patience.total
+        for attempt in count(1):
+            try:
+                return _once(engine, work)
+            except PoolTimeout as error:
+                raise Unavailable("pool_is_empty") from error
+            except DBAPIError as error:
+                pause = FIRST_WAIT_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+                verdict = verdict_on(error)
+                if attempt >= min(attempts, verdict.tries) or time.monotonic() + pause >= end:
+                    _give_up(error, verdict, circuit, was_away)
+                wait(pause)
     raise AssertionError("unreachable")
+
+
+def _give_up(error: DBAPIError, verdict: Verdict, circuit: Circuit, was_away: Callable[[], None]) -> NoReturn:
+    if verdict.remedy in {Remedy.REFUSED, Remedy.UNKNOWN}:
+        raise error
+    if verdict.away:
+        was_away()
+    if verdict.remedy is Remedy.LATER and circuit.may_tell(verdict.why):
+        # Nobody sees the error itself any more, and a person has to look for its cause.
+        arguments = getattr(error.orig, "args", ())
+        log.warning(
+            "the database: %s (%s %s)",
+            verdict.why,
+            type(error.orig).__name__,
+            arguments[0] if arguments else "",
+        )
+    raise Unavailable(verdict.why, part="The database") from error
 
 
 def _once(engine: Engine, work: Callable[[Session], T]) -> T:

@@ -114,7 +114,7 @@ def test_sqlite_writes_ahead_and_waits(engine: Engine) -> None:
 # --- transactions and their repetition
 
 
-@pytest.mark.parametrize("code", [1020, 1205, 1213, 2006, 2013, 4031, 1040, 2003, 1053, 1927])
+@pytest.mark.parametrize("code", [1020, 1205, 1213, 2006, 2013, 4031, 2003, 1053, 1927])
 @on_mariadb
 def test_transient_errors_are_retried_on_a_fresh_connection(engine: Engine, code: int) -> None:
     used: list[int] = []
