@@ -87,8 +87,8 @@ class IdConverter(BaseConverter):
     regex = "[A-Za-z0-9_.~@:+=-]{1,64}"
 
 
-def create_app(settings: Settings) -> Contract:
-    """The parent's HTTP application on the given settings."""
+def create_app(settings: Settings, *, threads: int = 0) -> Contract:
+    """The parent's HTTP application on the given settings; `threads` is how many its server has, 0 for any number."""
     app = Contract("backend.api")
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
@@ -99,7 +99,8 @@ def create_app(settings: Settings) -> Contract:
     # In this order: a request has its id before anything can refuse it.
     trace(app)
     allow_origins(app, settings.cors_origins)
-    keep_reserve(app, settings.gunicorn_threads, lambda: is_stuck(app.extensions[NAME].engine))
+    if threads:
+        keep_reserve(app, threads, lambda: is_stuck(app.extensions[NAME].engine))
     guard(app)
     answer_errors(app)
     for pages in PAGES:
@@ -121,7 +122,7 @@ def create_app_from_environment() -> Contract:
     settings = bootstrap.ensure_secret_key(bootstrap.load_settings())
     bootstrap.configure_logging(settings, "parent")
     log_request_ids()
-    app = create_app(settings)
+    app = create_app(settings, threads=settings.gunicorn_threads)
     try:
         require_current(app.extensions[NAME].engine)
     except Unavailable as error:

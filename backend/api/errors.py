@@ -24,7 +24,7 @@ from backend.domain.errors import (
     Unavailable,
 )
 from backend.domain.messages import render
-from backend.store.session import unavailable
+from backend.store.verdicts import unavailable
 
 log = logging.getLogger(__name__)
 

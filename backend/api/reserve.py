@@ -14,6 +14,8 @@ from backend.store.circuit import STALL_SECONDS
 
 ALIVE = "health.livez"
 LOOK_SECONDS = 0.05
+# Where others still come to their end, room is made at once.
+QUIET_SECONDS = 1.0
 # Longer than a stall takes to show; who waits for other reasons than the database then takes the last thread.
 PATIENT_SECONDS = STALL_SECONDS + 0.5
 # With fewer threads than this there is none to spare.
@@ -36,8 +38,7 @@ class Reserve:
         end = self.clock() + PATIENT_SECONDS
         with self._changed:
             while self._inside >= self.limit and self.clock() < end:
-                # Threads that still end make room at once.
-                if self.is_stuck() and self.clock() - self._left_at >= LOOK_SECONDS:
+                if self.is_stuck() and self.clock() - self._left_at >= QUIET_SECONDS:
                     raise Unavailable("parent_stuck")
                 self._changed.wait(LOOK_SECONDS)
             self._inside += 1

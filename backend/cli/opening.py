@@ -20,7 +20,7 @@ from backend.dispatch.broker import connect
 from backend.domain.errors import ConfigurationError
 from backend.store.cipher import Cipher
 from backend.store.schema import require_current, schema_state
-from backend.store.session import is_transient
+from backend.store.verdicts import is_transient
 from config import Settings
 
 DRIVERS = ("mysql+pymysql", "mariadb+pymysql", "sqlite", "sqlite+pysqlite")

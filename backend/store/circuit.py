@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from backend.domain.errors import Unavailable
 
 PAUSE_SECONDS = 1.0
-STALL_SECONDS = 2.0
+STALL_SECONDS = 4.0
 TELL_SECONDS = 10.0
 
 

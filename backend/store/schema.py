@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import ConfigurationError, Unavailable
-from backend.store.session import unavailable
 from backend.store.tables import Lock, core
+from backend.store.verdicts import unavailable
 
 SCRIPTS = Path(__file__).with_name("migrations")
 MINIMUM_MARIADB = (10, 6)

@@ -18,6 +18,8 @@ from backend.workers.update import unexpected, work_update
 
 log = logging.getLogger(__name__)
 
+NO_ROOM_SECONDS = 2.0
+
 Work = Callable[[WorkOrder, Kit, Reporter], Outcome]
 KINDS: dict[str, Work] = {"update": work_update, "deliver": work_deliver}
 
@@ -81,6 +83,20 @@ class Executor:
             safe.update(receipt.delivery_id for receipt in fresh)
 
     def _settle(self, outcome: Outcome) -> Standing:
+        """In the database, else in the outbox; a full disk may have room for neither: then it is held here and tried again."""
+        while True:
+            try:
+                return self._settle_or_keep(outcome)
+            except OSError:
+                if self.kit.stop.grace_is_over():
+                    raise
+                log.exception(
+                    "ALARM: the outcome of allocation %s can be kept neither in the database nor in the outbox; free space",
+                    outcome.allocation_id,
+                )
+                self.kit.slots.wait(NO_ROOM_SECONDS)
+
+    def _settle_or_keep(self, outcome: Outcome) -> Standing:
         try:
             standing = self.ledger.settle(outcome)
         except Unavailable as error:
@@ -88,7 +104,7 @@ class Executor:
             log.warning("the outcome of allocation %s waits in the outbox (%s)", outcome.allocation_id, error)
             return Standing.HELD
         except Exception:
-            # A job edge: what was done and answered must not be lost to a full disk or a bug; the outbox tries again.
+            # A job edge: what was done and answered must not be lost to a bug; the outbox tries again.
             log.exception("the outcome of allocation %s could not be settled", outcome.allocation_id)
             self.outbox.put(outcome, final=True)
             return Standing.HELD

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from backend.domain.errors import CascadeError
+from backend.domain.errors import CascadeError, Unavailable
 from backend.domain.identifiers import new_id
 from backend.domain.orders import WorkOrder
 from backend.domain.ports import Ledger
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 WAKE_UP_SECONDS = 60.0
 LOOK_SECONDS = 0.02
 BLIND_LOOK_SECONDS = 1.0
+OUTAGE_LOOK_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -40,12 +41,13 @@ class Lane:
     def serve(self, allocation_id: str | None = None, attempt: int = 1) -> int:
         """Begin the named allocation (or none), then what else fits, for at most a minute; how many were begun.
 
-        Returns when everything that was begun has settled. Raises `Unavailable` when the first begin can't be made.
+        Returns when everything that was begun has settled. Raises `Unavailable` when the first begin can't be made in
+        that time.
         """
         until = self.clock() + WAKE_UP_SECONDS
         begun = 0
         if allocation_id is not None:
-            begun += self._start(self.ledger.begin(allocation_id, attempt, new_id()))
+            begun += self._start(self._begin(allocation_id, attempt, until))
         while True:
             # Before the look: what did not fit while these ran must be looked for once they have ended.
             self.active = {thread for thread in self.active if thread.is_alive()}
@@ -56,6 +58,19 @@ class Lane:
             if not self.active:
                 return begun
             self.executor.kit.slots.wait(LOOK_SECONDS)
+
+    def _begin(self, allocation_id: str, attempt: int, until: float) -> WorkOrder | None:
+        """Begin, as soon as the database can: a wake-up that fails at once would leave its work to the sweeper."""
+        execution = new_id()
+        while True:
+            try:
+                # The same execution each time: the commit may have come through although nobody heard of it.
+                return self.ledger.begin(allocation_id, attempt, execution)
+            except Unavailable as error:
+                if self.clock() >= until or self.executor.kit.stop.is_set():
+                    raise
+                log.warning("allocation %s is begun later: %s", allocation_id, error)
+                self.executor.kit.slots.wait(OUTAGE_LOOK_SECONDS)
 
     def _may_begin(self, until: float) -> bool:
         kit = self.executor.kit

@@ -6,10 +6,11 @@ import functools
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter
+from sqlalchemy.exc import DBAPIError
 
 from backend.domain.errors import Unavailable
 from backend.domain.identifiers import made_at, new_id
@@ -17,6 +18,7 @@ from backend.domain.nodes import OutboxReport
 from backend.domain.orders import Outcome, WorkOrder
 from backend.domain.ports import Ledger, Standing
 from backend.store.cipher import Cipher
+from backend.store.verdicts import is_refused
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class Outbox:
 
     directory: Path
     cipher: Cipher
+    told: set[str] = field(default_factory=set, repr=False)
 
     def put(self, outcome: Outcome, *, final: bool) -> Path:
         """Keep an outcome so that it survives this process and the machine's power: both the file and its name are synced."""
@@ -45,11 +48,16 @@ class Outbox:
         name = f"{new_id()}.{outcome.allocation_id}.{FINAL if final else PARTIAL}{SUFFIX}"
         temporary = self.directory / f".{name}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(self.cipher.encrypt(_outcomes().dump_json(outcome).decode()))
-            file.flush()
-            os.fsync(file.fileno())
-        path = temporary.rename(self.directory / name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(self.cipher.encrypt(_outcomes().dump_json(outcome).decode()))
+                file.flush()
+                os.fsync(file.fileno())
+            path = temporary.rename(self.directory / name)
+        except OSError:
+            # What a full disk took of it would only keep the disk full.
+            temporary.unlink(missing_ok=True)
+            raise
         _sync_directory(self.directory)
         return path
 
@@ -71,27 +79,47 @@ class Outbox:
         )
 
     def drain(self, ledger: Ledger) -> int:
-        """Settle what waits, oldest first, until the database is away again; how many entries are gone.
+        """Settle what waits, oldest first, until the database can't take any; how many entries are gone.
 
-        An entry that is unreadable or refused goes to the dead letters with an alarm: it must not block the others.
+        An entry that is unreadable, refused or can never be stored goes to the dead letters with an alarm: it must not
+        block the others. After an error that nobody foresaw it stays, with all of its allocation, and the others go on.
         """
-        gone = 0
+        gone, held = 0, set[str]()
         for path in self.entries():
-            final = path.name.endswith(f".{FINAL}{SUFFIX}")
+            if _allocation(path) in held:
+                continue
             try:
-                standing = _deliver(ledger, self._read(path), final=final)
+                self._drain_one(ledger, path)
             except Unavailable:
                 break
+            except DBAPIError as error:
+                if is_refused(error):
+                    self._bury(path, type(error).__name__)
+                else:
+                    self._leave(path, type(error).__name__)
+                    held.add(_allocation(path))
+                    continue
             except Exception as error:  # noqa: BLE001
                 # A job edge. The text of such an error may hold what the entry holds: only its class is told.
                 self._bury(path, type(error).__name__)
-            else:
-                if final and standing is Standing.SUPERSEDED:
-                    self._bury(path, "it came too late, other work took its place; what was useful was kept")
-                else:
-                    path.unlink()
             gone += 1
         return gone
+
+    def _drain_one(self, ledger: Ledger, path: Path) -> None:
+        final = path.name.endswith(f".{FINAL}{SUFFIX}")
+        standing = _deliver(ledger, self._read(path), final=final)
+        if final and standing is Standing.SUPERSEDED:
+            self._bury(path, "it came too late, other work took its place; what was useful was kept")
+        else:
+            path.unlink()
+
+    def _leave(self, path: Path, why: str) -> None:
+        # It is tried again every few seconds; one line is enough.
+        if path.name not in self.told:
+            log.error(
+                "the outbox entry %s can't be settled now (%s); it stays and is tried again", path.name, why
+            )
+            self.told.add(path.name)
 
     def _read(self, path: Path) -> Outcome:
         return _outcomes().validate_json(self.cipher.decrypt(path.read_text(encoding="ascii")))
@@ -101,6 +129,10 @@ class Outbox:
         grave.mkdir(exist_ok=True, mode=0o700)
         path.rename(grave / path.name)
         log.error("ALARM: the outbox entry %s can't be used (%s); it is kept in %s", path.name, why, grave)
+
+
+def _allocation(path: Path) -> str:
+    return path.name.split(".")[1]
 
 
 def _age(path: Path) -> float:

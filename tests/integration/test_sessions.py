@@ -33,6 +33,7 @@ from backend.store import (
     runs,
     schema,
     session,
+    verdicts,
 )
 from backend.store.columns import now
 from backend.store.session import create_engine_for, long_work, read, short_transaction, transact
@@ -145,8 +146,10 @@ def test_what_was_written_before_the_error_is_undone_before_the_repetition(engin
 
 def test_a_locked_sqlite_file_is_transient() -> None:
     error = OperationalError("BEGIN", None, sqlite3.OperationalError("database is locked"))
-    assert session.is_transient(error)
-    assert not session.is_transient(OperationalError("X", None, sqlite3.OperationalError("no such table: x")))
+    assert verdicts.is_transient(error)
+    assert not verdicts.is_transient(
+        OperationalError("X", None, sqlite3.OperationalError("no such table: x"))
+    )
 
 
 def test_attempts_are_bounded_with_growing_waits_and_then_it_is_unavailable(engine: Engine) -> None:

@@ -21,7 +21,7 @@ from backend.domain.database_errors import (
 )
 from backend.domain.errors import Unavailable
 from backend.domain.messages import CATALOGUE
-from backend.store.session import unavailable, verdict_on
+from backend.store.verdicts import unavailable, verdict_on
 
 REPEATED = {
     *(ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT, 1020, 1053, 1317, 1927, 4031),

@@ -122,6 +122,7 @@ class FakeLedger:
     standing: Standing = Standing.HELD
     looks: list[int] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
+    begins: int = 0
     checkpoints: list[Outcome | Freeze] = field(default_factory=list)
     renewals: list[set[str]] = field(default_factory=list)
     settled: list[Outcome] = field(default_factory=list)
@@ -134,6 +135,7 @@ class FakeLedger:
             raise AWAY
 
     def begin(self, allocation_id: str, attempt: int, execution: str) -> WorkOrder | None:
+        self.begins += 1
         self._answer("begin")
         return self._take(lambda order: order.allocation_id == allocation_id)
 

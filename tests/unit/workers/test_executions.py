@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 from backend.domain.errors import WorkError
 from backend.domain.orders import DeliveryOrder, Freeze, Outcome, WorkOrder
 from backend.domain.ports import Standing
+from backend.workers.kit import Stop
+from backend.workers.outbox import Outbox
 from tests.servers import wait_until
 from tests.unit.workers.fakes import Bench, deliver_order, delivery, update_order
 
@@ -194,6 +198,41 @@ def test_a_bug_in_the_ledger_s_checkpoint_ends_as_a_failure_of_what_is_not_recor
     assert receipts(bench.ledger.settled[0]) == {"a": "unexpected_error", "b": "unexpected_error"}
     assert bench.hook.sent == {}
     assert bench.kit.slots.free == 4
+
+
+class NoRoom(Outbox):
+    """An outbox on a full disk."""
+
+    def put(self, outcome: Outcome, *, final: bool) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def full(bench: Bench) -> Bench:
+    """Neither the database nor the outbox can take anything."""
+    bench.ledger.away = {"settle"}
+    bench.executor = replace(bench.executor, outbox=NoRoom(bench.outbox.directory, bench.outbox.cipher))
+    return bench
+
+
+def test_an_outcome_that_neither_database_nor_outbox_can_take_is_held_until_one_can(
+    full: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = update_order("a")
+    thread = threading.Thread(target=full.execute, args=(order,))
+    thread.start()
+    wait_until(lambda: "ALARM" in caplog.text, 10, "the alarm")
+    assert thread.is_alive()
+    full.ledger.away = set()
+    thread.join(20)
+    assert [one.allocation_id for one in full.ledger.settled] == [order.allocation_id]
+
+
+def test_a_stop_does_not_wait_for_room_for_ever(full: Bench) -> None:
+    full.executor = replace(full.executor, kit=replace(full.kit, stop=Stop(0.0)))
+    full.executor.kit.stop.set()
+    with pytest.raises(OSError, match="No space"):
+        full.execute(update_order("a"))
 
 
 def test_beats_are_woken_after_each_settle(bench: Bench) -> None:

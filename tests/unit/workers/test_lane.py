@@ -110,8 +110,24 @@ def test_nothing_is_begun_after_a_minute_and_what_runs_is_waited_for(bench: Benc
     assert bench.lane.serve() == 1
 
 
-def test_a_database_that_is_away_at_the_first_begin_fails_the_wake_up(bench: Bench) -> None:
+def test_a_database_that_is_away_at_the_first_begin_is_waited_for(bench: Bench) -> None:
+    order = update_order("a")
+    bench.ledger.pending, bench.ledger.away = [order], {"begin", "begin_next"}
+    with serving(bench, order.allocation_id) as begun:
+        wait_until(lambda: bench.ledger.begins == 2, 10, "a second try")
+        bench.ledger.away = set()
+        bench.ledger.wait_settled(1)
+    assert begun == [1]
+
+
+@pytest.mark.parametrize("end", ["a minute is over", "a stop"])
+def test_a_begin_that_is_given_up_fails_the_wake_up(bench: Bench, end: str) -> None:
     bench.ledger.away = {"begin"}
+    if end == "a stop":
+        bench.kit.stop.set()
+    else:
+        moments = iter([0.0, WAKE_UP_SECONDS])
+        bench.lane.clock = lambda: next(moments)
     with pytest.raises(Unavailable):
         bench.lane.serve("a")
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymysql import err
+from sqlalchemy.exc import DBAPIError
 
 from backend.domain.orders import (
     ArticleDraft,
@@ -159,6 +161,31 @@ def test_an_entry_that_the_database_can_t_take_blocks_nothing(
     assert (outbox.directory / "dead" / path.name).is_file()
     assert "ALARM" in caplog.text
     assert SECRET not in caplog.text
+
+
+def database_error(number: int) -> DBAPIError:
+    told = err.OperationalError(number, "as the server says it")
+    return DBAPIError.instance("X", None, told, err.Error, hide_parameters=True)  # type: ignore[return-value]
+
+
+def test_after_an_error_that_nobody_foresaw_it_stays_with_its_allocation_and_the_others_go_on(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, final in (("a", False), ("b", True), ("a", True)):
+        outbox.put(outcome(name), final=final)
+    waiting = outbox.entries()
+    ledger = FakeLedger(errors={"checkpoint": database_error(4_000)})
+    assert [outbox.drain(ledger) for _ in range(3)] == [1, 0, 0]
+    assert [one.allocation_id for one in ledger.settled] == ["b"]
+    assert outbox.entries() == [waiting[0], waiting[2]]
+    assert caplog.text.count("stays") == 1
+    assert outbox.drain(FakeLedger()) == 2
+
+
+def test_what_can_never_be_stored_goes_to_the_dead_letters(outbox: Outbox) -> None:
+    path = outbox.put(outcome(), final=True)
+    assert outbox.drain(FakeLedger(errors={"settle": database_error(1153)})) == 1
+    assert (outbox.directory / "dead" / path.name).is_file()
 
 
 def test_an_outcome_that_is_refused_goes_to_the_dead_letters(
