@@ -6,11 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypedDict, TypeVar, Unpack
+from urllib.parse import urlencode
 
-from flask import Flask, current_app, g, request
+from flask import Flask, current_app, g, redirect, request
+from werkzeug.wrappers import Response
 
 from backend.api.auth import authenticate, node_pair
-from backend.domain.errors import Forbidden
+from backend.api.browser_logins import has_cookie, person_by_cookie
+from backend.api.tracing import asked_path
+from backend.domain.errors import Forbidden, Unauthenticated
 from backend.store.credentials import NodeIdentity
 from backend.store.users import UserView
 
@@ -38,6 +42,7 @@ class Declaration:
     from its access and inputs. `media`: content types of an answer that is not in the envelope, `reads`: of a
     body that is no JSON. `creates`: it takes an `Idempotency-Key`. `versioned`: it answers with an
     `ETag` (`backend.api.preconditions`). `body_bytes`: how large a body may be, where a megabyte is too little.
+    `page`: people may come with their browser's login, and who has none is shown where to get one.
     `authenticates`: it checks a node's pair itself, in the transaction of what it does, and finds it in `g.node_pair`.
     """
 
@@ -50,6 +55,7 @@ class Declaration:
     versioned: bool = False
     body_bytes: int = 0
     authenticates: bool = False
+    page: bool = False
 
 
 class Details(TypedDict, total=False):
@@ -63,6 +69,7 @@ class Details(TypedDict, total=False):
     versioned: bool
     body_bytes: int
     authenticates: bool
+    page: bool
 
 
 def declare(access: Access, **details: Unpack[Details]) -> Callable[[View], View]:
@@ -105,23 +112,41 @@ def permit(access: Access, principal: UserView | NodeIdentity) -> None:
         raise Forbidden(role=principal.role, needed=" / ".join(needed))
 
 
-def _check() -> None:
+def _check() -> Response | None:
     # Without an endpoint nothing runs: the answer is 404 or 405.
     if request.endpoint is None:
-        return
+        return None
     declared = declaration_of(current_app.view_functions[request.endpoint])
-    access, header = declared.access, request.headers.get("Authorization", "")
-    if access is Access.OPEN:
-        return
+    if declared.access is Access.OPEN:
+        return None
+    try:
+        _admit(declared)
+    except Unauthenticated:
+        if declared.page and "text/html" in request.headers.get("Accept", ""):
+            return _to_login()
+        raise
+    return None
+
+
+def _admit(declared: Declaration) -> None:
+    header = request.headers.get("Authorization", "")
     pair = node_pair(header) if declared.authenticates and request.method != "OPTIONS" else None
     if pair:
         g.node_pair = pair
         return
-    principal = authenticate(header)
+    principal = person_by_cookie() if declared.page and not header and has_cookie() else authenticate(header)
     if isinstance(principal, NodeIdentity):
         g.node = principal
     else:
         g.user = principal
     # One path has one answer to OPTIONS, whichever of its methods needs more.
     if request.method != "OPTIONS":
-        permit(access, principal)
+        permit(declared.access, principal)
+
+
+def _to_login() -> Response:
+    wanted = asked_path() if request.method == "GET" else "/"
+    query = request.query_string.decode("ascii", "replace") if request.method == "GET" else ""
+    answer = redirect("/login?" + urlencode({"next": f"{wanted}?{query}" if query else wanted}), 303)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer

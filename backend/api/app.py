@@ -33,9 +33,11 @@ from backend.api.heartbeats import Heartbeats
 from backend.api.home import home
 from backend.api.login import login
 from backend.api.login_guard import LoginGuard
+from backend.api.login_page import login_page
 from backend.api.message_tasks import message_tasks
 from backend.api.nodes import nodes
 from backend.api.operations import operations
+from backend.api.queue_dashboard import mount
 from backend.api.reserve import keep_reserve
 from backend.api.scheduler import scheduler
 from backend.api.tokens import Tokens
@@ -56,6 +58,7 @@ BODY_BYTES = 1024 * 1024
 PAGES = (
     docs,
     home,
+    login_page,
 )
 ROUTES = (
     access_keys,
@@ -105,6 +108,7 @@ def create_app(settings: Settings, *, threads: int = 0) -> Contract:
     answer_errors(app)
     for pages in PAGES:
         app.register_blueprint(pages)
+    mount(app, _dashboard_redis(settings))
     for routes in ROUTES:
         app.register_api(routes)
     for routes in CASCADE_ROUTES:
@@ -140,6 +144,7 @@ def _build(settings: Settings) -> Parts:
         redis=redis,
         cipher=cipher,
         tokens=Tokens(settings.secret_key, settings.token_seconds),
+        browser_tokens=Tokens(settings.secret_key, settings.token_seconds, "browser"),
         # Names only: the sources themselves belong to the workers.
         feed_kinds=frozenset(entry.name for entry in entry_points(group=bootstrap.SOURCES)),
         limits=bootstrap.build_limits(settings),
@@ -167,6 +172,11 @@ def _login_guard(settings: Settings) -> LoginGuard:
     # Somebody waits for the login: better a count of one's own at once than a shared one after many retries.
     redis = bootstrap.build_redis(settings, retries=0, answer_seconds=1.0) if settings.redis_url else None
     return LoginGuard(redis, settings.login_lock_seconds)
+
+
+def _dashboard_redis(settings: Settings) -> Redis | None:
+    # Somebody looks at a page: better an answer soon than a patient one.
+    return bootstrap.build_redis(settings, retries=1, answer_seconds=3.0) if settings.redis_url else None
 
 
 def _redis(settings: Settings) -> Redis | None:

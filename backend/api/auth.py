@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.api.context import parts
 from backend.api.node_authentication import NODE_KEY, node_by_credentials
 from backend.api.person_authentication import PERSON_KEY, person_by_access_key, person_by_token
 from backend.domain.errors import Unauthenticated
@@ -15,7 +16,7 @@ def authenticate(header: str) -> UserView | NodeIdentity:
     """Who sends `Bearer <token>` or `AK-SK <key>:<secret>`. Raises `Unauthenticated`."""
     scheme, _, given = header.strip().partition(" ")
     if scheme.casefold() == "bearer" and given.strip():
-        return person_by_token(given.strip())
+        return person_by_token(given.strip(), parts().tokens)
     key, secret = _pair(header)
     if not key or not secret:
         raise Unauthenticated

@@ -14,7 +14,7 @@ from backend.api.child_parts import ChildParts
 from backend.api.login_guard import LoginGuard
 from backend.api.tokens import Tokens
 from backend.dispatch.pump import Limits
-from backend.domain.clients import Network, client_address
+from backend.domain.clients import Network, came_by_https, client_address
 from backend.domain.errors import Forbidden, Unauthenticated
 from backend.domain.freshness import Freshness
 from backend.domain.ports import HttpClient
@@ -34,6 +34,7 @@ class Parts:
     redis: Redis | None
     cipher: Cipher
     tokens: Tokens
+    browser_tokens: Tokens
     feed_kinds: frozenset[str]
     limits: Limits
     http: HttpClient
@@ -87,6 +88,12 @@ def caller_address() -> str:
     """Where the request comes from, as far as the peer and trusted proxies can be believed."""
     forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
     return client_address(request.remote_addr or "", forwarded, parts().trusted_proxies)
+
+
+def by_https() -> bool:
+    """Whether the person's side of the connection is encrypted, as far as the peer and trusted proxies can be believed."""
+    forwarded = request.headers.get("X-Forwarded-Proto", "")
+    return request.is_secure or came_by_https(request.remote_addr or "", forwarded, parts().trusted_proxies)
 
 
 def asking_node() -> NodeIdentity:

@@ -7,6 +7,9 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from pydantic import ValidationError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
@@ -75,6 +78,8 @@ def answer_errors(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(PoolTimeout, _busy)
     app.register_error_handler(DBAPIError, _database)
+    for away in (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError):
+        app.register_error_handler(away, _without_redis)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -87,14 +92,15 @@ def _known(error: CascadeError) -> Response:
     if error.status >= 500 and not isinstance(error, Unavailable):
         log.error("%s %s failed: %s", request.method, asked_path(), error, exc_info=error)
     answer = failure(error.status, error.sentence(language()), data)
-    if seconds := _retry_after(error):
+    if seconds := retry_after(error):
         answer.headers["Retry-After"] = str(seconds)
     if isinstance(error, Unauthenticated):
         answer.headers["WWW-Authenticate"] = "Bearer, AK-SK"
     return answer
 
 
-def _retry_after(error: CascadeError) -> int:
+def retry_after(error: CascadeError) -> int:
+    """After how many seconds trying again makes sense; 0: nobody knows."""
     if isinstance(error, TooManyRequests):
         return error.retry_after
     if isinstance(error, Unavailable):
@@ -145,6 +151,10 @@ def _busy(_error: PoolTimeout) -> Response:
 def _database(error: DBAPIError) -> Response:
     refused = unavailable(error)
     return _known(refused) if refused else _unexpected(error)
+
+
+def _without_redis(_error: Exception) -> Response:
+    return _known(Unavailable(part="Redis"))
 
 
 def _unexpected(error: Exception) -> Response:

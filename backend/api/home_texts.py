@@ -43,6 +43,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "links": ("Links", "链接"),
     "link_ready": ("readiness with every queue", "就绪检查（含所有队列）"),
     "link_live": ("liveness", "存活检查"),
+    "link_queues": ("queues, jobs and workers (asks for a login)", "队列、作业与工作进程（需登录）"),
+    "link_docs": ("the HTTP API, to browse and to try", "HTTP 接口文档，可浏览与试用"),
     "api_hint": (
         "The API starts at POST /api/v1/auth/login; every other call takes its token.",
         "API 从 POST /api/v1/auth/login 开始，其余调用都需携带其返回的令牌。",

@@ -8,6 +8,7 @@ from flask import g
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.api.context import Credential, parts
+from backend.api.tokens import Tokens
 from backend.domain.errors import Unauthenticated, Unavailable
 from backend.domain.people import parse_key_pair
 from backend.store import access_keys, logins
@@ -19,9 +20,9 @@ PERSON_KEY = "WK"
 log = logging.getLogger(__name__)
 
 
-def person_by_token(token: str) -> UserView:
-    """Whose login it is. Raises `Unauthenticated`."""
-    claims = parts().tokens.read(token)
+def person_by_token(token: str, tokens: Tokens) -> UserView:
+    """Whose login it is, by a token of that kind. Raises `Unauthenticated`."""
+    claims = tokens.read(token)
     user = read(
         parts().engine,
         lambda session: logins.logged_in(session, claims.login_id, claims.user_id, claims.token_version),

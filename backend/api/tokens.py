@@ -1,8 +1,12 @@
-"""Login tokens: JWTs signed with a key of their own, derived from the secret key."""
+"""Login tokens: JWTs signed with a key of their own, derived from the secret key.
+
+What browsers keep in a cookie is signed with another key: neither is worth anything in the other's place.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -28,8 +32,8 @@ class Claims:
 class Tokens:
     """Signs with the first of the comma-separated secret keys, accepts any of them; tokens live `seconds`."""
 
-    def __init__(self, secret_key: str, seconds: float) -> None:
-        self._keys = [_derive(key.strip()) for key in secret_key.split(",") if key.strip()]
+    def __init__(self, secret_key: str, seconds: float, purpose: str = "token") -> None:
+        self._keys = [_derive(key.strip(), purpose) for key in secret_key.split(",") if key.strip()]
         self.seconds = int(seconds)
 
     def expiry(self, now: datetime | None = None) -> datetime:
@@ -58,6 +62,18 @@ class Tokens:
             return _claims(claims)
         raise Unauthenticated("dead_token")
 
+    def seal(self, *words: str) -> str:
+        """A proof that the words are ours; it can't be made without the secret key."""
+        return self._seal(self._keys[0], words)
+
+    def is_seal(self, given: str, *words: str) -> bool:
+        """Whether it is the seal of these words, by any of the keys."""
+        return any(hmac.compare_digest(self._seal(key, words).encode(), given.encode()) for key in self._keys)
+
+    @staticmethod
+    def _seal(key: bytes, words: tuple[str, ...]) -> str:
+        return hmac.new(key, "\0".join(words).encode(), hashlib.sha256).hexdigest()
+
 
 def _claims(claims: dict[str, object]) -> Claims:
     version, login_id, expires = claims["token_version"], claims["login"], claims["exp"]
@@ -66,5 +82,5 @@ def _claims(claims: dict[str, object]) -> Claims:
     return Claims(str(claims["sub"]), login_id, version, datetime.fromtimestamp(expires, UTC))
 
 
-def _derive(key: str) -> bytes:
-    return hashlib.sha256(b"cascade-token:" + key.encode()).digest()
+def _derive(key: str, purpose: str) -> bytes:
+    return hashlib.sha256(f"cascade-{purpose}:{key}".encode()).digest()

@@ -39,6 +39,11 @@ def address_group(address: str) -> str:
     return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
 
 
+def came_by_https(peer: str, forwarded: str, trusted: Sequence[Network]) -> bool:
+    """Whether a trusted proxy says in `X-Forwarded-Proto` that its client used HTTPS."""
+    return forwarded.partition(",")[0].strip().casefold() == "https" and _within(peer, trusted)
+
+
 def _within(address: str, networks: Sequence[Network]) -> bool:
     parsed = _address(address)
     return parsed is not None and any(parsed in network for network in networks)

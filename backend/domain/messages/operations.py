@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 SENTENCES: dict[str, tuple[str, str]] = {
+    "job_not_failed": (
+        "Only a failed job can be put back into its queue; this one has not failed, or is back already.",
+        "只有失败的作业才能重新入队；该作业未失败或已重新入队。",
+    ),
     "dispatch_done": ("The tasks are dispatched.", "任务分发完成"),
     "allocation_ended": (
         "The allocation {id} has ended already: {state}. There is nothing to cancel; what failed of it can be tried again.",

@@ -15,6 +15,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Other logins under this name from this address are being checked; try again in {seconds} s.",
         "该名称在此地址的其他登录正在验证中；请在 {seconds} 秒后重试。",
     ),
+    "csrf_refused": (
+        "This change did not come from a page of this login; load the page again and repeat it.",
+        "该更改不是来自当前登录的页面；请刷新页面后重试。",
+    ),
+    "form_expired": (
+        "The form is too old, or the browser keeps no cookies; send it again.",
+        "表单已过期，或浏览器未保存 Cookie；请重新提交。",
+    ),
     "too_many_keys": (
         "{name} has {limit} access keys already; revoke one first.",
         "{name} 已有 {limit} 个访问密钥；请先吊销一个。",

@@ -65,6 +65,7 @@ class Api:
         self.parts.login_guard.close()
         if self.parts.redis is not None:
             self.parts.redis.close()
+            vars(self.app)["redis_conn"].close()
 
     def client(self, token: str = "", **headers: str) -> FlaskClient:
         """A client that sends the token and headers with every request."""
