@@ -24,8 +24,16 @@ settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--soak` also runs the tests that take long."""
+    """`--soak` also runs the tests that take long; the others repeat a chaos run (docs/chaos.md)."""
     parser.addoption("--soak", action="store_true", help="also run the long tests marked `soak`")
+    parser.addoption("--chaos-seed", type=int, help="the seed of the chaos run's faults and load")
+    parser.addoption("--chaos-seconds", type=float, help="how long the chaos run breaks things")
+    parser.addoption(
+        "--chaos-leases",
+        choices=("auto", "short", "real"),
+        default="auto",
+        help="leases of the chaos run: 15 s, or production's 45 s (auto: from 5 minutes on)",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,0 +1,110 @@
+"""How long it took until work whose holder died or froze was in other hands, or over: from journals and history. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.chaos.facts import AllocationFact, Step, Tables
+from tests.chaos.journals import Injected
+
+LOST = "lost: its lease was not renewed"
+# What keeps a holder from renewing: the work is lost with it, or when it lasts.
+TAKES_HOLDERS = frozenset(
+    {
+        "kill_process",
+        "kill_part",
+        "stop_part",
+        "lose_host",
+        "freeze_process",
+        "freeze_past_lease",
+        "silence_database",
+        "slow_database",
+        "refuse_database",
+        "kill_child",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Work that lost its holder. `fault_at`: when, as the harness knows; `again_at`: when the last of it was held again or over."""
+
+    allocation_id: str
+    node: str
+    fault: str
+    fault_at: float
+    lost_at: float
+    again_at: float | None
+
+    @property
+    def seconds(self) -> float:
+        """From the fault to the last of the work being held again."""
+        return (self.again_at or self.lost_at) - self.fault_at
+
+
+def recoveries(tables: Tables, injected: Sequence[Injected]) -> list[Recovery]:
+    """One for each time that an allocation's lease ran out."""
+    allocations = {one.id: one for one in tables.allocations}
+    begun: dict[str, list[float]] = defaultdict(list)
+    for step in tables.steps:
+        if step.target in {"executing", "claimed"}:
+            begun[step.allocation_id].append(step.at)
+    holders = _holders(tables, begun)
+    ended = {(one.run_id, one.feed_id): one.ended_at for one in tables.items if one.ended_at is not None}
+    found = []
+    for step in tables.steps:
+        one = allocations.get(step.allocation_id)
+        if step.reason != LOST or one is None:
+            continue
+        start = max((at for at in begun[one.id] if at <= step.at), default=step.at)
+        fault, fault_at = _fault(one, injected, start, step)
+        again = _again(one, step, holders, begun, ended)
+        found.append(Recovery(one.id, one.node, fault, fault_at, step.at, again))
+    return found
+
+
+def _holders(tables: Tables, begun: Mapping[str, Sequence[float]]) -> dict[tuple[str, str], list[float]]:
+    """By run and feed, when an allocation that holds it was begun."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for one in tables.allocations:
+        for feed_id in one.feed_ids:
+            found[one.run_id or "", feed_id] += begun[one.id]
+    return found
+
+
+def _fault(one: AllocationFact, injected: Sequence[Injected], start: float, step: Step) -> tuple[str, float]:
+    """What took the holder: the last such fault on its node since it began; else nobody knows, and time counts from the loss."""
+    own = [
+        fault
+        for fault in injected
+        if fault.kind in TAKES_HOLDERS
+        and fault.target == ("workers" if one.kind == "deliver" else one.node)
+        and fault.until >= start
+        and fault.at <= step.at
+    ]
+    if not own:
+        return "", step.at
+    last = max(own, key=lambda fault: fault.at)
+    return last.kind, max(last.at, start)
+
+
+def _again(
+    one: AllocationFact,
+    lost: Step,
+    holders: Mapping[tuple[str, str], Sequence[float]],
+    begun: Mapping[str, Sequence[float]],
+    ended: Mapping[tuple[str, str], float],
+) -> float | None:
+    if lost.target == "pending":
+        return min((at for at in begun[one.id] if at > lost.at), default=None)
+    moments = [lost.at]
+    for feed_id in one.feed_ids:
+        key = (one.run_id or "", feed_id)
+        end = ended.get(key)
+        later = [at for at in holders[key] if at >= lost.at] + ([end] if end is not None else [])
+        if not later:
+            return None
+        moments.append(min(later))
+    return max(moments)
