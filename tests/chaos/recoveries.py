@@ -28,6 +28,14 @@ TAKES_HOLDERS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Least:
+    """For how long at least work is held after its holder was there last, by nodes of our own and by children, in seconds."""
+
+    own: float
+    children: float
+
+
+@dataclass(frozen=True, slots=True)
 class Recovery:
     """Work that lost its holder. `fault_at`: when, as the harness knows; `again_at`: when the last of it was held again or over."""
 
@@ -44,7 +52,7 @@ class Recovery:
         return (self.again_at or self.lost_at) - self.fault_at
 
 
-def recoveries(tables: Tables, injected: Sequence[Injected]) -> list[Recovery]:
+def recoveries(tables: Tables, injected: Sequence[Injected], least: Least) -> list[Recovery]:
     """One for each time that an allocation's lease ran out."""
     allocations = {one.id: one for one in tables.allocations}
     begun: dict[str, list[float]] = defaultdict(list)
@@ -59,7 +67,7 @@ def recoveries(tables: Tables, injected: Sequence[Injected]) -> list[Recovery]:
         if step.reason != LOST or one is None:
             continue
         start = max((at for at in begun[one.id] if at <= step.at), default=step.at)
-        fault, fault_at = _fault(one, injected, start, step)
+        fault, fault_at = _fault(one, injected, start, step, least)
         again = _again(one, step, holders, begun, ended)
         found.append(Recovery(one.id, one.node, fault, fault_at, step.at, again))
     return found
@@ -74,15 +82,21 @@ def _holders(tables: Tables, begun: Mapping[str, Sequence[float]]) -> dict[tuple
     return found
 
 
-def _fault(one: AllocationFact, injected: Sequence[Injected], start: float, step: Step) -> tuple[str, float]:
-    """What took the holder: the last such fault on its node since it began; else nobody knows, and time counts from the loss."""
+def _fault(
+    one: AllocationFact, injected: Sequence[Injected], start: float, step: Step, least: Least
+) -> tuple[str, float]:
+    """What took the holder: the last fault on its node that can have been it; else nobody knows, and time counts from the loss.
+
+    Who was there after a fault renewed after it, and would have held the work for longer.
+    """
+    until = step.at - (least.children if one.node.startswith("child") else least.own)
     own = [
         fault
         for fault in injected
         if fault.kind in TAKES_HOLDERS
         and fault.target == ("workers" if one.kind == "deliver" else one.node)
         and fault.until >= start
-        and fault.at <= step.at
+        and fault.at <= until
     ]
     if not own:
         return "", step.at

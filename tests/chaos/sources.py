@@ -29,7 +29,9 @@ class Feeds(FeedServer):
         self.asked: Counter[int] = Counter()
         for feed in self.feeds.values():
             temper = chance.random()
-            feed.delay = chance.uniform(1.0, 6.0) if temper < 0.15 else chance.uniform(0.0, 0.3)
+            # A slow redirect loop would take half a minute for each of its attempts.
+            slow = temper < 0.15 and not feed.broken
+            feed.delay = chance.uniform(1.0, 6.0) if slow else chance.uniform(0.0, 0.3)
             if temper > 0.9 and not feed.broken:
                 self.flaky.add(feed.number)
             for article in feed.articles:

@@ -25,6 +25,7 @@ from backend.store.migrate import upgrade
 from backend.store.session import create_engine_for
 from config import ROOT
 from tests.chaos.plan import BEATS, NODES, PARENTS, PARTS, SKEWED, WORKERS
+from tests.chaos.recoveries import Least
 from tests.e2e.running import environment, living
 from tests.e2e.system import PASSWORD
 from tests.servers import MariaDb, RedisServer, Server, free_port, wait_until
@@ -44,6 +45,11 @@ class Leases:
     lease: float
     renew: float
     of_children: float
+
+    @property
+    def least(self) -> Least:
+        """See `Least`."""
+        return Least(self.lease - self.renew - 1.0, self.of_children - 3.0)
 
 
 @dataclass

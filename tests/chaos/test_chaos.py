@@ -66,7 +66,7 @@ def run(folder: Path, seed: int, seconds: float, leases: Leases) -> tuple[Eviden
         ]
         broken = frozenset(feed.path for feed in feeds.feeds.values() if feed.broken)
         evidence.world = World(load.tasks, load.feed_names, broken)
-        evidence.recoveries = recoveries(evidence.tables, journals.injected)
+        evidence.recoveries = recoveries(evidence.tables, journals.injected, leases.least)
         seen = watch.connections(system)
         allowed = leases.of_children + leases.lease + GAP_SECONDS
         evidence.leftovers = Leftovers(system.stop(), seen, longest, allowed)
