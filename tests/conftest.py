@@ -15,6 +15,8 @@ from tests import loopback
 from tests.databases import BACKENDS, MariaDbTemplate, SqliteTemplate
 from tests.servers import MariaDb, RedisServer
 
+CHAOS_REPORT = "chaos report"
+
 loopback.guard()
 # Time per example says more about the machine's load than about the code.
 settings.register_profile(
@@ -37,7 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long tests out unless they are asked for; say so as deselected, not as skipped."""
+    """Leave the long tests out unless they are asked for; say so as deselected, not as skipped.
+
+    The chaos run comes first: it takes minutes, and the others go on beside it.
+    """
+    items.sort(key=lambda item: "chaos_seconds" not in getattr(item, "fixturenames", ()))
     if config.getoption("--soak"):
         return
     long = [item for item in items if item.get_closest_marker("soak")]
@@ -47,10 +53,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The seed of this order; quiet mode would hide it."""
+    """What a chaos run counted, and the seed of this order; quiet mode would hide it."""
+    for reports in terminalreporter.stats.values():
+        for text in [value for one in reports for name, value in _properties(one) if name == CHAOS_REPORT]:
+            terminalreporter.write_line(f"{text}\n")
     seed = config.getoption("randomly_seed", None)
     if seed is not None:
         terminalreporter.write_line(f"random seed: {seed} (the same order again: --randomly-seed={seed})")
+
+
+def _properties(report: object) -> list[tuple[str, object]]:
+    return getattr(report, "user_properties", []) if getattr(report, "when", "") == "call" else []
 
 
 @pytest.fixture(autouse=True)

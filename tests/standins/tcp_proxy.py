@@ -275,7 +275,9 @@ class Proxies:
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
-        await asyncio.sleep(0)
+        turned = self.loop.create_future()
+        self.loop.call_soon(turned.set_result, None)
+        await turned
 
     def before(self, port: int, host: str = "127.0.0.1") -> TcpProxy:
         """A new proxy in front of the server that listens there."""
