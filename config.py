@@ -195,6 +195,13 @@ class Settings:
         120.0,
         "overall limit of one batch of deliveries",
     )
+    worker_megabytes: int = _setting(
+        "CASCADE_WORKER_MEGABYTES",
+        "work.worker_megabytes",
+        count(64, 1_048_576),
+        512,
+        "a worker process that uses more memory is replaced when it has ended what it holds",
+    )
     item_attempts: int = _setting(
         "CASCADE_ITEM_ATTEMPTS", "work.item_attempts", count(1, 20), 3, "attempts at one feed within a run"
     )

@@ -191,7 +191,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class WorkOrder:
-    """Everything that phase 2 of one execution needs. `seconds` is its own overall limit."""
+    """Everything that phase 2 of one execution needs. `seconds` is its own overall limit.
+
+    `alone`: its items were with a worker that died; nothing else runs beside it in the process.
+    """
 
     allocation_id: str
     attempt: int
@@ -201,6 +204,7 @@ class WorkOrder:
     seconds: float
     feeds: tuple[FeedOrder, ...] = ()
     deliveries: tuple[DeliveryOrder, ...] = ()
+    alone: bool = False
 
     @property
     def size(self) -> int:

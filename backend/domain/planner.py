@@ -38,6 +38,11 @@ class Candidate:
     kind: str = "rss"
     host: str = ""
 
+    @property
+    def suspect(self) -> bool:
+        """Whether it was with a worker that died: it then comes in a worker that has nothing else."""
+        return self.batch_limit is not None
+
 
 @dataclass(frozen=True, slots=True)
 class NodeLoad:
@@ -167,13 +172,16 @@ def batch_size(max_capacity: int) -> int:
 
 
 def batches(plan_result: Plan, sizes: Mapping[str, int]) -> list[tuple[str, str, tuple[Candidate, ...]]]:
-    """The plan as allocations: (node, run, items), each of one node and one run, at most the node's batch size."""
-    groups: dict[tuple[str, str, int], list[Candidate]] = {}
+    """The plan as allocations: (node, run, items), each of one node and one run, at most the node's batch size.
+
+    Suspects are never together with others.
+    """
+    groups: dict[tuple[str, str, int, bool], list[Candidate]] = {}
     for item, node_id in plan_result.assigned:
         size = min(sizes[node_id], item.batch_limit or LARGEST_BATCH)
-        groups.setdefault((node_id, item.run_id, size), []).append(item)
+        groups.setdefault((node_id, item.run_id, size, item.suspect), []).append(item)
     return [
         (node_id, run_id, tuple(items[start : start + size]))
-        for (node_id, run_id, size), items in groups.items()
+        for (node_id, run_id, size, _), items in groups.items()
         for start in range(0, len(items), size)
     ]

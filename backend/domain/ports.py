@@ -104,8 +104,11 @@ class Ledger(Protocol):
         """Take the allocation; `None` when somebody else has it or it was cancelled. Repeatable with the same execution."""
         ...
 
-    def begin_next(self, queue: str, execution: str, max_size: int) -> WorkOrder | None:
-        """Take the oldest pending allocation of the queue that fits into `max_size` slots."""
+    def begin_next(self, queue: str, execution: str, max_size: int, *, idle: bool = True) -> WorkOrder | None:
+        """Take the oldest pending allocation of the queue that fits into `max_size` slots.
+
+        `idle`: nothing else runs in this process, so that it may be one that must be alone.
+        """
         ...
 
     def checkpoint(self, order: WorkOrder, progress: Outcome | Freeze) -> Standing:

@@ -13,11 +13,18 @@ from backend.domain.orders import FeedOrder
 from backend.domain.ports import Lease, Standing
 from backend.store import transitions
 from backend.store.columns import now
+from backend.store.feed_health import WORKER_DIED
 from backend.store.tables import Allocation, Feed, Node, WorkItem, core
 from backend.store.transitions import Change
 
 ALLOCATIONS, FEEDS, ITEMS = core(Allocation), core(Feed), core(WorkItem)
-BEGUN_COLUMNS = (ALLOCATIONS.c.id, ALLOCATIONS.c.attempt, ALLOCATIONS.c.kind, ALLOCATIONS.c.queue)
+BEGUN_COLUMNS = (
+    ALLOCATIONS.c.id,
+    ALLOCATIONS.c.attempt,
+    ALLOCATIONS.c.kind,
+    ALLOCATIONS.c.queue,
+    ALLOCATIONS.c.alone,
+)
 
 
 UNCLAIMED_READ = 5000
@@ -25,11 +32,15 @@ UNCLAIMED_READ = 5000
 
 @dataclass(frozen=True, slots=True)
 class Taker:
-    """Who begins work: the node, the start of its process, and how long its lease holds, in seconds."""
+    """Who begins work: the node, the start of its process, how long its lease holds in seconds, and the worker process.
+
+    `worker` is drawn for each fork, so that what a dead one held can be told from everything else.
+    """
 
     node_id: str
     instance: str
     lease_seconds: float
+    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,7 @@ class Begun:
     attempt: int
     kind: str
     queue: str
+    alone: bool
 
 
 def begin(session: Session, allocation_id: str, attempt: int, execution: str, taker: Taker) -> Begun | None:
@@ -66,6 +78,7 @@ def _take(session: Session, allocation_id: str, attempt: int, execution: str, ta
         ~ALLOCATIONS.c.cancel_requested,
         execution=execution,
         instance=taker.instance,
+        worker=taker.worker,
         lease_until=now(taker.lease_seconds),
         started_at=now(),
         updated_at=now(),
@@ -76,22 +89,25 @@ def _take(session: Session, allocation_id: str, attempt: int, execution: str, ta
 def _begun(session: Session, row: Any, execution: str) -> Begun:
     # No condition on the state, which items of others have too: the server might lock those. Ended ones stay ended.
     session.execute(update(ITEMS).where(ITEMS.c.allocation_id == row.id).values(execution=execution))
-    return Begun(row.id, row.attempt, row.kind, row.queue)
+    return Begun(*row)
 
 
-def begin_next(session: Session, queue: str, execution: str, max_size: int, taker: Taker) -> Begun | None:
-    """Take the queue's oldest pending allocation of at most `max_size` items; others' locked rows are passed over."""
-    row = session.execute(
-        select(*BEGUN_COLUMNS)
-        .where(
-            ALLOCATIONS.c.queue == queue,
-            ALLOCATIONS.c.state == "pending",
-            ALLOCATIONS.c.item_count <= max_size,
-        )
-        .order_by(ALLOCATIONS.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    ).first()
+def begin_next(
+    session: Session, queue: str, execution: str, max_size: int, taker: Taker, *, idle: bool = True
+) -> Begun | None:
+    """Take the queue's oldest pending allocation of at most `max_size` items; others' locked rows are passed over.
+
+    Work that needs a process for itself is taken by an `idle` one only.
+    """
+    query = select(*BEGUN_COLUMNS).where(
+        ALLOCATIONS.c.queue == queue,
+        ALLOCATIONS.c.state == "pending",
+        ALLOCATIONS.c.item_count <= max_size,
+    )
+    if not idle:
+        query = query.where(~ALLOCATIONS.c.alone)
+    oldest = query.order_by(ALLOCATIONS.c.id).limit(1)
+    row = session.execute(oldest.with_for_update(skip_locked=True)).first()
     if row is None or not _take(session, row.id, row.attempt, execution, taker):
         return None
     return _begun(session, row, execution)
@@ -106,11 +122,14 @@ def begun_by(session: Session, queue: str, execution: str) -> Begun | None:
             ALLOCATIONS.c.execution == execution,
         )
     ).first()
-    return None if row is None else Begun(row.id, row.attempt, row.kind, row.queue)
+    return None if row is None else Begun(*row)
 
 
 def feed_orders(session: Session, allocation_id: str) -> tuple[FeedOrder, ...]:
-    """The feeds that an update allocation still has to collect; items whose feed was deleted meanwhile are cancelled."""
+    """The feeds that an update allocation still has to collect.
+
+    Items whose feed was deleted meanwhile are cancelled; those whose feed was quarantined would kill this worker too.
+    """
     query = (
         select(
             ITEMS.c.id,
@@ -120,6 +139,7 @@ def feed_orders(session: Session, allocation_id: str) -> tuple[FeedOrder, ...]:
             FEEDS.c.url,
             FEEDS.c.etag,
             FEEDS.c.last_modified,
+            FEEDS.c.paused_reason,
         )
         .outerjoin(FEEDS, FEEDS.c.id == ITEMS.c.feed_id)
         .where(ITEMS.c.allocation_id == allocation_id, ITEMS.c.state == "assigned")
@@ -127,14 +147,14 @@ def feed_orders(session: Session, allocation_id: str) -> tuple[FeedOrder, ...]:
     )
     rows = session.execute(query).all()
     orphans = [row[0] for row in rows if row[1] is None]
-    transitions.move(
-        session,
-        WorkItem,
-        orphans,
-        Change(("assigned",), "cancelled", "begin", "its feed was deleted"),
-        ended_at=now(),
-    )
-    return tuple(FeedOrder(*row) for row in rows if row[1] is not None)
+    deleted = Change(("assigned",), "cancelled", "begin", "its feed was deleted")
+    transitions.move(session, WorkItem, orphans, deleted, ended_at=now())
+    deadly = [row[0] for row in rows if row.paused_reason == WORKER_DIED]
+    message = "this feed killed its workers and was switched off"
+    quarantined = Change(("assigned",), "failed", "begin", message)
+    failed = {"error_code": WORKER_DIED, "error_message": message, "ended_at": now()}
+    transitions.move(session, WorkItem, deadly, quarantined, **failed)
+    return tuple(FeedOrder(*row[:-1]) for row in rows if row[0] not in {*orphans, *deadly})
 
 
 def renew(session: Session, leases: Sequence[Lease], seconds: float) -> dict[str, Standing]:

@@ -21,8 +21,9 @@ from backend.store.tables import Feed, FeedMove, core
 log = logging.getLogger(__name__)
 
 GONE = "feed_gone"
+WORKER_DIED = "worker_died"
 MOVES_KEPT = 20
-FEED_ALERTS = ("alert_feed_gone", "alert_feed_duplicate")
+FEED_ALERTS = ("alert_feed_gone", "alert_feed_duplicate", "alert_feed_quarantined")
 FEEDS = core(Feed)
 LOCKED_COLUMNS = (
     FEEDS.c.id,
@@ -97,6 +98,17 @@ def _failed(session: Session, row: Any, failure: Failure, *, final: bool) -> Non
             values |= {"is_active": False, "paused_reason": GONE, "next_check_at": None}
             open_alert(session, "alert_feed_gone", row.id, feed_id=row.id, name=row.name)
     session.execute(update(FEEDS).where(FEEDS.c.id == row.id).values(**values))
+
+
+def quarantine(session: Session, feed_id: str, message: str) -> None:
+    """Switch off a feed that kills its workers, and tell a person; `resume` or another address lets it go on."""
+    row = session.execute(select(*LOCKED_COLUMNS).where(FEEDS.c.id == feed_id).with_for_update()).first()
+    if row is None:
+        return
+    paused = {"is_active": False, "paused_reason": WORKER_DIED, "next_check_at": None}
+    told = {"error_code": WORKER_DIED, "error_message": message, "failure_count": row.failure_count + 1}
+    session.execute(update(FEEDS).where(FEEDS.c.id == feed_id).values(**paused, **told))
+    open_alert(session, "alert_feed_quarantined", feed_id, feed_id=feed_id, name=row.name)
 
 
 def _follow(session: Session, row: Any, asked: str, final: str) -> None:

@@ -14,7 +14,7 @@ from backend.domain.errors import Conflict, NotFound
 from backend.domain.feeds import FeedDraft
 from backend.domain.politeness import host_of_feed
 from backend.store.alerts import close_alerts
-from backend.store.feed_health import FEED_ALERTS
+from backend.store.feed_health import FEED_ALERTS, WORKER_DIED
 from backend.store.inserting import chunked, insert_missing
 from backend.store.tables import Feed, FeedMove, MessageTaskFeed, WorkItem
 from backend.store.withdrawing import OPEN_ITEM, withdraw_feed
@@ -144,6 +144,9 @@ def _move(session: Session, row: Feed, address: FeedDraft) -> None:
     _readdress_items(session, row.id, address)
     row.kind, row.url, row.url_hash = address.kind, address.url, address.url_hash
     row.etag = row.last_modified = row.error_code = row.error_message = ""
+    if row.paused_reason == WORKER_DIED:
+        # It was what came from the old address that killed its workers.
+        row.is_active, row.paused_reason = True, ""
     _forget_trouble(session, row)
 
 

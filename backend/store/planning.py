@@ -96,7 +96,12 @@ def place_items(
     rows: list[dict[str, Any]] = []
     for node_id, run_id, items in batches:
         row = _allocation("update", queues[node_id], node_id, len(items))
-        row |= {"run_id": run_id, "task_id": tasks.get(run_id), "feed_ids": [item.feed_id for item in items]}
+        row |= {
+            "run_id": run_id,
+            "task_id": tasks.get(run_id),
+            "feed_ids": [item.feed_id for item in items],
+            "alone": any(item.suspect for item in items),
+        }
         rows.append(row)
     transitions.create(session, Allocation, rows, PUMP, "waits for a worker of its node")
     for row, (node_id, _, items) in zip(rows, batches, strict=True):

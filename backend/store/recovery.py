@@ -11,11 +11,9 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from backend.domain.orders import Failure
-from backend.domain.planner import LARGEST_BATCH
-from backend.store import transitions
+from backend.store import suspects, transitions
 from backend.store.columns import now
 from backend.store.deliveries import REPEATABLE_KIND
-from backend.store.settlement import error_entry
 from backend.store.tables import Allocation, Beat, Delivery, PublishTask, Pulse, WorkItem
 from backend.store.transitions import Change
 
@@ -25,7 +23,6 @@ BATCH = 200
 GAP_SECONDS = 20.0
 DRAIN_SECONDS = 30.0
 BEAT_LIFE_SECONDS = 15.0
-DEATHS_ALLOWED = 3
 ATTEMPTS = 3
 
 
@@ -66,18 +63,32 @@ def live_beats(session: Session) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """An allocation whose lease is over."""
+    """An allocation whose lease is over. `alone`: nothing else ran beside it in its process.
+
+    `cause` is what people read. `blames`: whoever held it may have died of it.
+    """
 
     allocation_id: str
     kind: str
     attempt: int
     item_count: int
+    alone: bool
+    cause: str = "the worker stopped renewing its lease (it died or froze)"
+    blames: bool = True
+
+    def still_holds(self) -> tuple[ColumnElement[bool], ...]:
+        """What must still be true when it is recovered."""
+        return (Allocation.lease_until < now(), Allocation.attempt == self.attempt)
+
+    def may_be_recovered(self, session: Session) -> bool:
+        """Whether the lease was lost for want of renewals that could have arrived."""
+        return bool(session.scalar(select(_may_recover())))
 
 
 def expired_leases(session: Session) -> list[Expired]:
     """Claimed and executing allocations whose lease is over, unless renewals could not arrive lately."""
     query = (
-        select(Allocation.id, Allocation.kind, Allocation.attempt, Allocation.item_count)
+        select(Allocation.id, Allocation.kind, Allocation.attempt, Allocation.item_count, Allocation.alone)
         .where(Allocation.state.in_(("claimed", "executing")), Allocation.lease_until < now(), _may_recover())
         .order_by(Allocation.lease_until)
         .limit(BATCH)
@@ -91,11 +102,11 @@ def _may_recover() -> ColumnElement[bool]:
 
 
 def recover(session: Session, expired: Expired, delivery_attempts: int) -> bool:
-    """Recover one allocation whose lease is still over; False when somebody was faster or its worker came back.
+    """Recover one allocation that is still lost; False when somebody was faster or its worker came back.
 
     False also when renewals could not arrive since it was read: a sweeper may have been frozen or cut off in between.
     """
-    if not session.scalar(select(_may_recover())):
+    if not expired.may_be_recovered(session):
         return False
     if expired.kind == "publish":
         return _recover_publish(session, expired)
@@ -111,23 +122,19 @@ def _end_cancelled(session: Session, expired: Expired, *more: ColumnElement[bool
     change = Change(
         ("claimed", "executing"), "cancelled", SWEEPER, "cancelled on request; its worker is gone"
     )
-    guards = (*_still_expired(expired), Allocation.cancel_requested.is_(True), *more)
+    guards = (*expired.still_holds(), Allocation.cancel_requested.is_(True), *more)
     values = {"lease_until": None, "ended_at": now(), "updated_at": now()}
     return bool(transitions.move(session, Allocation, [expired.allocation_id], change, *guards, **values))
 
 
-def _still_expired(expired: Expired) -> tuple[Any, ...]:
-    return (Allocation.lease_until < now(), Allocation.attempt == expired.attempt)
-
-
 def _recover_update(session: Session, expired: Expired) -> bool:
-    lost = Failure("lost", "the worker stopped renewing its lease (it died or froze)")
+    lost = Failure("lost", expired.cause)
     moved = transitions.move(
         session,
         Allocation,
         [expired.allocation_id],
-        Change(("claimed", "executing"), "failed", SWEEPER, "lost: its lease was not renewed"),
-        *_still_expired(expired),
+        Change(("claimed", "executing"), "failed", SWEEPER, f"lost: {expired.cause}"),
+        *expired.still_holds(),
         error_code=lost.code,
         error_message=lost.message,
         lease_until=None,
@@ -136,43 +143,10 @@ def _recover_update(session: Session, expired: Expired) -> bool:
     )
     if not moved:
         return False
-    # The state is looked at here: as a condition, it lets the server walk and lock the items of others.
-    rows = session.execute(
-        select(WorkItem.id, WorkItem.state, WorkItem.deaths, WorkItem.attempts, WorkItem.errors)
-        .where(WorkItem.allocation_id == expired.allocation_id)
-        .order_by(WorkItem.id)
-        .with_for_update()
-    ).all()
-    items = [row for row in rows if row.state == "assigned"]
-    if len(items) == 1:
-        _count_death(session, items[0], lost)
-    else:
-        _halve(session, [item.id for item in items])
+    suspects.come_again(
+        session, expired.allocation_id, lost, SWEEPER, alone=expired.alone, blames=expired.blames
+    )
     return True
-
-
-def _count_death(session: Session, item: Any, lost: Failure) -> None:
-    deaths = item.deaths + 1
-    values: dict[str, Any] = {
-        "deaths": deaths,
-        "batch_limit": 1,
-        "errors": [*item.errors, error_entry(lost, item.attempts + 1)],
-    }
-    if deaths < DEATHS_ALLOWED:
-        change = Change(("assigned",), "waiting", SWEEPER, f"its worker died ({deaths} of {DEATHS_ALLOWED})")
-        transitions.move(session, WorkItem, [item.id], change, **values, node_id=None, allocation_id=None)
-        return
-    message = f"worker died {deaths} times while this feed was its only work"
-    change = Change(("assigned",), "failed", SWEEPER, message)
-    values |= {"error_code": "worker_died", "error_message": message, "ended_at": now()}
-    transitions.move(session, WorkItem, [item.id], change, **values)
-
-
-def _halve(session: Session, ids: Sequence[str]) -> None:
-    # A death counts against the batch, not its items: the suspects come again in halves, until one is alone.
-    change = Change(("assigned",), "waiting", SWEEPER, "the worker of its batch died")
-    limit = min(max(1, len(ids) // 2), LARGEST_BATCH)
-    transitions.move(session, WorkItem, ids, change, batch_limit=limit, node_id=None, allocation_id=None)
 
 
 def _recover_deliver(session: Session, expired: Expired, delivery_attempts: int) -> bool:
@@ -190,8 +164,8 @@ def _again_or_end(session: Session, expired: Expired, **values: Any) -> str:
         session,
         Allocation,
         [expired.allocation_id],
-        Change(("claimed", "executing"), target, SWEEPER, "lost: its lease was not renewed"),
-        *_still_expired(expired),
+        Change(("claimed", "executing"), target, SWEEPER, f"lost: {expired.cause}"),
+        *expired.still_holds(),
         attempt=Allocation.attempt if spent else Allocation.attempt + 1,
         execution=None,
         lease_until=None,

@@ -128,6 +128,7 @@ def work_deliver(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:
         deadline=time.monotonic() + order.seconds,
         stop=kit.stop,
         is_cancelled=reporter.is_cancelled,
+        abandon=kit.slots.abandon,
         report=lambda results: _record(reporter, replace(empty, receipts=_receipts(results))),
         # An acknowledgement is recorded as soon as it arrives: a crash can repeat only what has no answer.
         report_seconds=0.0,

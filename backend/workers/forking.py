@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import random
 import signal
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from backend.domain.retry import restart_wait
+from backend.workers.deaths import Death, cause_of
+from backend.workers.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +23,10 @@ PR_SET_PDEATHSIG = 1
 M_ARENA_MAX = -8
 HEAPS = 2
 STEADY_SECONDS = 30.0
+LOOK_SECONDS = 0.2
+SEEN_SECONDS = 1.0
+STACK_SECONDS = 1.0
+LAST_WORD_SECONDS = 1.0
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 CRASHED = 70
 
@@ -77,21 +84,33 @@ class Child:
     name: str
     main: Callable[[], int]
     counted: bool = True
+    vitals: Vitals | None = None
     pid: int = 0
     started: float = 0.0
     failures: int = 0
     not_before: float = 0.0
+    frozen: bool = False
+    stamps: int = 0
+    silence: float = 0.0
+    verdict: str = ""
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps children running until told to stop. Opens no connection and starts no thread, so it may fork at any time."""
+    """Keeps children running until told to stop. Opens no connection and starts no thread, so it may fork at any time.
+
+    `on_death` hears of each end of a child that has vitals. One that shows no sign of life for `silent_seconds` is killed.
+    """
 
     children: list[Child]
     stop_seconds: float
     on_change: Callable[[int], None] = lambda _alive: None
     clock: Callable[[], float] = time.monotonic
     stopping: bool = field(default=False)
+    on_death: Callable[[Death], None] = lambda _death: None
+    silent_seconds: float = math.inf
+    fork: Callable[[Callable[[], int]], int] = fork_child
+    looked: float = math.nan
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT, then stop warm: one SIGTERM each, SIGKILL at the deadline."""
@@ -100,8 +119,9 @@ class Supervisor:
         while not self.stopping:
             self._start_missing()
             self._reap()
+            self._watch()
             self.on_change(self.alive)
-            _sleep(0.2)
+            _sleep(LOOK_SECONDS)
         self._stop()
 
     @property
@@ -115,42 +135,100 @@ class Supervisor:
     def _start_missing(self) -> None:
         for child in self.children:
             if not child.pid and self.clock() >= child.not_before:
-                child.started = self.clock()
-                child.pid = fork_child(child.main)
+                self._start(child)
+
+    def _start(self, child: Child) -> None:
+        child.started = self.clock()
+        child.frozen, child.stamps, child.silence, child.verdict = False, 0, 0.0, ""
+        if child.vitals is not None:
+            child.vitals.renew()
+        try:
+            child.pid = self.fork(child.main)
+        except OSError as error:
+            # No memory, or too many processes: this one must stay, so that there is somebody to try again.
+            self._start_later(child, f"can't be started ({error.strerror})")
 
     def _reap(self) -> None:
         for child in self.children:
             if not child.pid:
                 continue
-            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            pid, status = os.waitpid(child.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if pid:
-                child.pid = 0
-                self._note_end(child, os.waitstatus_to_exitcode(status))
+                self._note(child, status)
+
+    def _note(self, child: Child, status: int) -> None:
+        if os.WIFSTOPPED(status):
+            child.frozen = True
+            log.warning("%s was stopped by a signal; others get its work when its lease is over", child.name)
+        elif os.WIFCONTINUED(status):
+            child.frozen, child.silence = False, 0.0
+        else:
+            child.pid = 0
+            self._tell_death(child, os.waitstatus_to_exitcode(status))
+            self._note_end(child, os.waitstatus_to_exitcode(status))
+
+    def _tell_death(self, child: Child, code: int) -> None:
+        if child.vitals is not None:
+            well = child.vitals.said_farewell()
+            cause = child.verdict or cause_of(code)
+            self.on_death(Death(child.vitals.worker, cause, blames=not well and not self.stopping))
+
+    def _watch(self) -> None:
+        """End children that stand still: their process is there, but nothing in it moves."""
+        # A supervisor that was itself frozen, or a machine that slept, has seen nothing meanwhile.
+        passed = min(self.clock() - self.looked, SEEN_SECONDS) if not math.isnan(self.looked) else 0.0
+        self.looked = self.clock()
+        for child in self.children:
+            if child.vitals is None or not child.pid or child.frozen:
+                continue
+            stamps = child.vitals.stamps()
+            child.silence = 0.0 if stamps != child.stamps else child.silence + passed
+            child.stamps = stamps
+            if child.silence >= self.silent_seconds and not child.verdict:
+                child.verdict = f"no sign of life for {self.silent_seconds:g} s, and was killed"
+                log.error("%s stands still: %s; the stacks of its threads follow", child.name, child.verdict)
+                _signal(child, signal.SIGABRT)
+            elif child.silence >= self.silent_seconds + STACK_SECONDS:
+                _signal(child, signal.SIGKILL)
 
     def _note_end(self, child: Child, code: int) -> None:
         if self.stopping:
             return
+        died = code != 0 or (child.vitals is not None and not child.vitals.said_farewell())
+        if died:
+            self._start_later(child, f"ended with {child.verdict or cause_of(code)}")
+        else:
+            child.failures, child.not_before = 0, self.clock()
+
+    def _start_later(self, child: Child, what_happened: str) -> None:
         steady = self.clock() - child.started >= STEADY_SECONDS
-        child.failures = 0 if code == 0 else 1 if steady else child.failures + 1
-        wait = restart_wait(child.failures, random.random()) if child.failures else 0.0  # noqa: S311
+        child.failures = 1 if steady else child.failures + 1
+        wait = restart_wait(child.failures, random.random())  # noqa: S311
         child.not_before = self.clock() + wait
-        if code:
-            cause = f"signal {-code}" if code < 0 else f"exit code {code}"
-            log.error("%s ended with %s; it starts again in %.1f s", child.name, cause, wait)
+        log.error("%s %s; it starts again in %.1f s", child.name, what_happened, wait)
 
     def _stop(self) -> None:
-        deadline = self.clock() + self.stop_seconds
+        began = self.clock()
         for child in self.children:
             _signal(child, signal.SIGTERM)
-        while any(child.pid for child in self.children) and self.clock() < deadline:
+        # Who is left gives back what the killed ones held.
+        last_word = min(LAST_WORD_SECONDS, self.stop_seconds / 4)
+        workers = [child for child in self.children if child.counted]
+        self._await(workers, began + self.stop_seconds - last_word)
+        self._await(self.children, began + self.stop_seconds)
+
+    def _await(self, children: list[Child], deadline: float) -> None:
+        while any(child.pid for child in children) and self.clock() < deadline:
             self._reap()
             self.on_change(self.alive)
             _sleep(0.05)
-        for child in self.children:
+        for child in children:
             if child.pid:
+                child.verdict = f"it did not stop in {self.stop_seconds:g} s and was killed"
                 log.error("%s did not stop in %g s and is killed", child.name, self.stop_seconds)
                 _signal(child, signal.SIGKILL)
-                os.waitpid(child.pid, 0)
+                self._note(child, os.waitpid(child.pid, 0)[1])
+        self.on_change(self.alive)
 
 
 def _signal(child: Child, number: signal.Signals) -> None:

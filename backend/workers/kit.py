@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -52,6 +52,7 @@ class Slots:
         self.size = size
         self._running = 0
         self._reserved: dict[str, int] = {}
+        self._abandoned: set[Future[Any]] = set()
         self._changed = threading.Condition()
 
     @property
@@ -81,6 +82,18 @@ class Slots:
         with self._changed:
             self._reserved.pop(execution, None)
             self._changed.notify_all()
+
+    @property
+    def abandoned(self) -> int:
+        """How many items run on although nobody waits for them any more: a thread can't be killed, only left behind."""
+        with self._changed:
+            self._abandoned = {future for future in self._abandoned if not future.done()}
+            return len(self._abandoned)
+
+    def abandon(self, futures: Iterable[Future[Any]]) -> None:
+        """Nobody waits for these any more; while one runs, this process begins nothing new."""
+        with self._changed:
+            self._abandoned.update(futures)
 
     def announce(self) -> None:
         """Wake whoever waits for a change."""

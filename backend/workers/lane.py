@@ -37,6 +37,7 @@ class Lane:
     active: set[threading.Thread] = field(default_factory=set)
     last_look: float = float("-inf")
     refused: int = 0
+    taken_alone: bool = False
 
     def serve(self, allocation_id: str | None = None, attempt: int = 1) -> int:
         """Begin the named allocation (or none), then what else fits, for at most a minute; how many were begun.
@@ -51,6 +52,7 @@ class Lane:
         while True:
             # Before the look: what did not fit while these ran must be looked for once they have ended.
             self.active = {thread for thread in self.active if thread.is_alive()}
+            self.taken_alone = self.taken_alone and bool(self.active)
             begun_now = self._may_begin(until) and self._worth_a_look() and self._begin_next()
             begun += begun_now
             if begun_now:
@@ -74,7 +76,9 @@ class Lane:
 
     def _may_begin(self, until: float) -> bool:
         kit = self.executor.kit
-        return not kit.stop.is_set() and kit.slots.free > 0 and self.clock() < until
+        if kit.stop.is_set() or self.taken_alone or kit.slots.abandoned:
+            return False
+        return kit.slots.free > 0 and self.clock() < until
 
     def _worth_a_look(self) -> bool:
         """Whether a look into the database may find work: the queue holds some that could fit, or nobody looked for a second."""
@@ -86,7 +90,7 @@ class Lane:
         self.last_look = self.clock()
         free = self.executor.kit.slots.free
         try:
-            order = self.ledger.begin_next(self.queue, new_id(), free)
+            order = self.ledger.begin_next(self.queue, new_id(), free, idle=not self.active)
         except CascadeError as error:
             log.warning("nothing more is begun for now: %s", error)
             self.refused = free
@@ -100,6 +104,7 @@ class Lane:
     def _start(self, order: WorkOrder | None) -> bool:
         if order is None:
             return False
+        self.taken_alone = order.alone
         self.executor.kit.slots.reserve(order.execution, len(order.feeds) + len(order.deliveries))
         thread = threading.Thread(
             target=self._execute, args=(order,), name=f"allocation {order.allocation_id}", daemon=True

@@ -50,7 +50,7 @@ class SqlLedger:
             )
         )
 
-    def begin_next(self, queue: str, execution: str, max_size: int) -> WorkOrder | None:
+    def begin_next(self, queue: str, execution: str, max_size: int, *, idle: bool = True) -> WorkOrder | None:
         """See `Ledger.begin_next`."""
         tries = count()
 
@@ -58,7 +58,7 @@ class SqlLedger:
             # Only a repeated transaction may have begun something already, whose answer was lost.
             begun = allocations.begun_by(session, queue, execution) if next(tries) else None
             if begun is None:
-                begun = allocations.begin_next(session, queue, execution, max_size, self.taker)
+                begun = allocations.begin_next(session, queue, execution, max_size, self.taker, idle=idle)
             return self._order(session, execution, begun)
 
         return self._transact(begin)
@@ -74,6 +74,7 @@ class SqlLedger:
             execution=execution,
             kind=begun.kind,
             queue=begun.queue,
+            alone=begun.alone,
             seconds=self.seconds[begun.kind],
             feeds=allocations.feed_orders(session, begun.allocation_id) if begun.kind == UPDATE else (),
             deliveries=(

@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -32,6 +32,8 @@ from backend.store.allocations import Taker
 from backend.store.deliveries import DeliveryPolicy
 from backend.store.schema import require_current
 from backend.store.session import transact
+from backend.workers.deaths import DeathPipe
+from backend.workers.estates import Heir
 from backend.workers.execution import Executor
 from backend.workers.forking import Child, Supervisor, fork_child, share_heaps
 from backend.workers.hosts import HostGate
@@ -42,8 +44,9 @@ from backend.workers.ledger import SqlLedger
 from backend.workers.outbox import Outbox
 from backend.workers.presence import Presence, SharedCount
 from backend.workers.run import use_lane
-from backend.workers.signals import signals_for
-from backend.workers.worker import WakeUpWorker
+from backend.workers.signals import Signals, signals_for
+from backend.workers.vitals import Vitals
+from backend.workers.worker import Limits, WakeUpWorker
 
 if TYPE_CHECKING:
     from config import Settings
@@ -53,6 +56,9 @@ log = logging.getLogger(__name__)
 REFUSED = 2
 WORKER_REDIS_RETRIES = 60
 STOP_MARGIN_SECONDS = 3.0
+# Before the lease is over: the reason is then known, and what the process held is given back at once.
+SILENT_SHARE = 2 / 3
+SILENT_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +84,16 @@ def main(node_name: str | None, workers: int, names: Sequence[str], settings: Se
         return REFUSED
     plugins = _preload(place)
     instance = new_id()
-    count = SharedCount()
+    count, deaths = SharedCount(), DeathPipe()
     slots = max(1, math.ceil(place.capacity / max(1, workers)))
     children = [
-        Child(f"worker {number + 1} of {name}", _worker_main(settings, place, instance, name, slots, plugins))
+        _worker(f"worker {number + 1} of {name}", settings, place, instance, name, slots, plugins)
         for name in place.queues
         for number in range(workers)
     ]
-    presence = Child("presence", lambda: _presence(settings, place, instance, count, plugins), counted=False)
+    presence = Child(
+        "presence", lambda: _presence(settings, place, instance, count, deaths, plugins), counted=False
+    )
     log.info(
         "node %s: %d workers on each of %s, %d slots each",
         place.name,
@@ -95,7 +103,13 @@ def main(node_name: str | None, workers: int, names: Sequence[str], settings: Se
     )
     # What is loaded now is shared with every child as long as the collector does not touch it.
     gc.freeze()
-    Supervisor([*children, presence], settings.stop_seconds, on_change=count.set).run()
+    Supervisor(
+        [*children, presence],
+        settings.stop_seconds,
+        on_change=count.set,
+        on_death=deaths.tell,
+        silent_seconds=max(SILENT_SECONDS, settings.lease_seconds * SILENT_SHARE),
+    ).run()
     return 0
 
 
@@ -174,30 +188,37 @@ def _preload(place: Place) -> Plugins:
     )
 
 
-def _worker_main(
-    settings: Settings, place: Place, instance: str, name: str, slots: int, plugins: Plugins
-) -> Callable[[], int]:
-    return lambda: _work(settings, place, instance, name, slots, plugins)
+def _worker(
+    told: str, settings: Settings, place: Place, instance: str, name: str, slots: int, plugins: Plugins
+) -> Child:
+    vitals = Vitals()
+
+    def main() -> int:
+        vitals.keep_stamping()
+        code = work(settings, place, Start(instance, vitals.worker), name, slots, plugins)
+        if code == 0:
+            vitals.say_farewell()
+        return code
+
+    return Child(told, main, vitals=vitals)
 
 
-def _work(settings: Settings, place: Place, instance: str, name: str, slots: int, plugins: Plugins) -> int:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start of a worker process: of which start of its node, and its own id."""
+
+    instance: str
+    worker: str
+
+
+def work(settings: Settings, place: Place, start: Start, name: str, slots: int, plugins: Plugins) -> int:
     """One worker process, after its fork: build everything that connects, then serve."""
     share_heaps()
     engine = bootstrap.build_engine(settings, pooled=False)
     redis = connect(settings.redis_url, retries=WORKER_REDIS_RETRIES)
     signals = signals_for(settings.redis_url, name)
-    ledger = build_ledger(settings, engine, place.node_id, instance)
-    if plugins.notifiers:
-        bootstrap.guard_requests(settings.egress_allow)
-    kit = Kit(
-        sources=plugins.sources,
-        notifiers=plugins.notifiers,
-        http=GuardedHttpClient(settings.egress_allow),
-        pool=ThreadPoolExecutor(max_workers=slots, thread_name_prefix="item"),
-        slots=Slots(slots),
-        stop=Stop(max(1.0, settings.stop_seconds - STOP_MARGIN_SECONDS)),
-        hosts=HostGate(signals, bootstrap.build_host_limits(settings)),
-    )
+    ledger = build_ledger(settings, engine, place.node_id, start)
+    kit = _kit(settings, signals, slots, plugins)
     leases = Leases(ledger, settings.renew_seconds)
     executor = Executor(ledger, _outbox(settings, place), leases, kit, settled=signals.wake)
     lane = Lane(
@@ -209,14 +230,51 @@ def _work(settings: Settings, place: Place, instance: str, name: str, slots: int
     )
     use_lane(lane)
     leases.start()
-    worker = WakeUpWorker(redis, name, f"{name}.{new_id()}".replace(":", "."), kit.stop.set)
+    worker = WakeUpWorker(
+        redis,
+        name,
+        f"{name}.{start.worker}".replace(":", "."),
+        kit.stop.set,
+        Limits(megabytes=settings.worker_megabytes, abandoned=lambda: kit.slots.abandoned),
+    )
     return worker.serve()
 
 
-def _presence(settings: Settings, place: Place, instance: str, count: SharedCount, plugins: Plugins) -> int:
+def _kit(settings: Settings, signals: Signals, slots: int, plugins: Plugins) -> Kit:
+    if plugins.notifiers:
+        bootstrap.guard_requests(settings.egress_allow)
+    return Kit(
+        sources=plugins.sources,
+        notifiers=plugins.notifiers,
+        http=GuardedHttpClient(settings.egress_allow),
+        pool=ThreadPoolExecutor(max_workers=slots, thread_name_prefix="item"),
+        slots=Slots(slots),
+        stop=Stop(max(1.0, settings.stop_seconds - STOP_MARGIN_SECONDS)),
+        hosts=HostGate(signals, bootstrap.build_host_limits(settings)),
+    )
+
+
+def _presence(
+    settings: Settings,
+    place: Place,
+    instance: str,
+    count: SharedCount,
+    deaths: DeathPipe,
+    plugins: Plugins,
+) -> int:
     engine = bootstrap.build_engine(settings, pooled=False)
-    ledger = build_ledger(settings, engine, place.node_id, instance)
+    ledger = build_ledger(settings, engine, place.node_id, Start(instance, ""))
+    signals = signals_for(settings.redis_url, place.queues[0])
     delivering = queues.DEFAULT_QUEUE in place.queues
+    heir = Heir(
+        engine=engine,
+        node_id=place.node_id,
+        outbox=_outbox(settings, place),
+        ledger=ledger,
+        delivery_attempts=settings.delivery_attempts,
+        listen=deaths.heard,
+        offer=lambda placed: signals.offer(placed, bootstrap.build_limits(settings).work_seconds),
+    )
     presence = Presence(
         engine=engine,
         ledger=ledger,
@@ -226,6 +284,7 @@ def _presence(settings: Settings, place: Place, instance: str, count: SharedCoun
         version=version("cascade-workers"),
         workers=count,
         sources=None if delivering else tuple(plugins.sources),
+        inherit=heir.settle_estates,
     )
     return presence.serve()
 
@@ -234,12 +293,12 @@ def _outbox(settings: Settings, place: Place) -> Outbox:
     return Outbox(settings.outbox_dir / place.node_id, bootstrap.build_cipher(settings))
 
 
-def build_ledger(settings: Settings, engine: Engine, node_id: str, instance: str) -> SqlLedger:
+def build_ledger(settings: Settings, engine: Engine, node_id: str, start: Start) -> SqlLedger:
     """The ledger of one worker process."""
     return SqlLedger(
         engine=engine,
         cipher=bootstrap.build_cipher(settings),
-        taker=Taker(node_id, instance, settings.lease_seconds),
+        taker=Taker(node_id, start.instance, settings.lease_seconds, start.worker),
         items=RetryPolicy(settings.item_attempts, settings.retry_base_seconds),
         deliveries=DeliveryPolicy(
             RetryPolicy(settings.delivery_attempts, settings.retry_base_seconds),

@@ -46,7 +46,8 @@ class SharedCount:
 class Presence:
     """Beats for one node. After SIGTERM it signs off at once and drains until the workers have ended.
 
-    `sources` are the kinds of feeds whose plug-ins were loaded; `None` where no feeds are collected.
+    `sources` are the kinds of feeds whose plug-ins were loaded; `None` where no feeds are collected. `inherit` gives back
+    what dead workers held.
     """
 
     engine: Engine
@@ -57,6 +58,7 @@ class Presence:
     version: str
     workers: SharedCount
     sources: tuple[str, ...] | None = None
+    inherit: Callable[[], None] = lambda: None
     stop: threading.Event = field(default_factory=threading.Event)
     last_beat: float = float("-inf")
     last_count: int = -1
@@ -72,10 +74,12 @@ class Presence:
         while self.workers.get() and os.getppid() == supervisor:
             time.sleep(LOOK_SECONDS)
         self._try(self._drain)
+        self._try(self.inherit)
         return 0
 
     def tick(self) -> None:
         """Beat and drain as far as each is due. A change in the number of workers is told at once."""
+        self._try(self.inherit)
         now = time.monotonic()
         count = self.workers.get()
         if now - self.last_beat >= BEAT_SECONDS or count != self.last_count:

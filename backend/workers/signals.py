@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from backend.dispatch import queues
 from backend.dispatch.broker import connect
 from backend.domain.orders import WorkOrder
+from backend.store.planning import Placed
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -45,6 +46,11 @@ class Signals:
     def withdraw(self, order: WorkOrder) -> None:
         """Take the order's own wake-up out of the queue; one that stays finds the work begun, which is harmless."""
         self.ask(lambda redis: queues.withdraw(redis, order.queue, order.allocation_id, order.attempt), None)
+
+    def offer(self, placed: Sequence[Placed], work_seconds: float) -> None:
+        """Enqueue what is pending again, and tell a beat; what Redis does not take, the sweeper enqueues."""
+        self.ask(lambda redis: queues.enqueue_many(redis, placed, work_seconds), 0)
+        self.wake()
 
     def ask(self, question: Callable[[Redis], T], otherwise: T) -> T:
         """What Redis answers, or `otherwise` while it is silent."""

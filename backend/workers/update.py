@@ -34,6 +34,7 @@ def work_update(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:
         deadline=deadline,
         stop=kit.stop,
         is_cancelled=reporter.is_cancelled,
+        abandon=kit.slots.abandon,
         report=lambda results: _report(reporter, replace(empty, items=tuple(results))),
     )
     batch.run()

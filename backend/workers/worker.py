@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -29,8 +30,26 @@ HEARTBEAT_SECONDS = 15.0
 SUSPENSION_SECONDS = 1.0
 MAINTENANCE_SECONDS = 30
 JOBS_BEFORE_RECYCLING = 2000
-MEGABYTES_BEFORE_RECYCLING = 512
 BROKEN = 70
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a worker is replaced by a fresh one. `abandoned` says how many threads it left behind that still run."""
+
+    megabytes: float
+    abandoned: Callable[[], int] = lambda: 0
+    jobs: int = JOBS_BEFORE_RECYCLING
+
+    def reason(self, jobs: int) -> str:
+        """Why the process must be replaced now; empty while it may go on."""
+        left = self.abandoned()
+        if left:
+            return f"{left} of its items never ended although their time is over"
+        megabytes = psutil.Process(os.getpid()).memory_info().rss / 1_048_576
+        if megabytes > self.megabytes:
+            return f"it uses {megabytes:.0f} MB, more than {self.megabytes:g} (CASCADE_WORKER_MEGABYTES)"
+        return f"it has done {jobs} jobs" if jobs >= self.jobs else ""
 
 
 class WakeUpWorker(SimpleWorker):
@@ -39,7 +58,9 @@ class WakeUpWorker(SimpleWorker):
     SimpleWorker spends 12 of its 20 round trips per job on bookkeeping (rq.md section 6).
     """
 
-    def __init__(self, redis: Redis, queue_name: str, name: str, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, redis: Redis, queue_name: str, name: str, on_stop: Callable[[], None], limits: Limits
+    ) -> None:
         super().__init__(
             [queue(redis, queue_name)],
             name=name,
@@ -50,6 +71,7 @@ class WakeUpWorker(SimpleWorker):
             serializer=JSONSerializer,
         )
         self._on_stop = on_stop
+        self._limits = limits
         self._registry = worker_registration.WORKERS_BY_QUEUE_KEY % queue_name
         self._next_heartbeat = 0.0
         self._next_look = 0.0
@@ -103,12 +125,12 @@ class WakeUpWorker(SimpleWorker):
         super().handle_exception(job, *exc_info)
 
     def execute_job(self, job: Any, queue: Any) -> None:
-        """Run the job; a process that grew too large or served long enough is replaced by a fresh one."""
+        """Run the job; a process that grew too large, served long enough or holds hanging threads is replaced."""
         super().execute_job(job, queue)
         self._jobs += 1
-        megabytes = psutil.Process(os.getpid()).memory_info().rss / 1_048_576
-        if megabytes > MEGABYTES_BEFORE_RECYCLING or self._jobs >= JOBS_BEFORE_RECYCLING:
-            log.info("this worker uses %.0f MB after %d jobs and is replaced", megabytes, self._jobs)
+        reason = self._limits.reason(self._jobs)
+        if reason:
+            log.warning("this worker is replaced by a fresh one: %s", reason)
             self._ends_well = self._ends_well or not self._stop_requested
             self._stop_requested = True
 

@@ -14,13 +14,14 @@ from backend.dispatch.repairs import (
     release_due,
     replan_gone,
 )
+from backend.domain.feeds import draft_feed
 from backend.domain.identifiers import new_id
 from backend.domain.orders import FetchResult, WorkOrder
 from backend.domain.ports import Lease, Standing
-from backend.store import recovery, runs
+from backend.store import feed_health, feeds, recovery, runs, suspects
 from backend.store.columns import now
 from backend.store.session import read, transact
-from backend.store.tables import Allocation, Beat, Delivery, Node, Pulse, Run, WorkItem
+from backend.store.tables import Alert, Allocation, Beat, Delivery, Feed, Node, Pulse, Run, WorkItem
 from tests import building
 from tests.building import BROKEN, LIMITS, World, outcome_of, row_of, rows_of
 
@@ -132,11 +133,60 @@ def test_suspects_come_again_in_halves_then_alone_and_the_innocent_end_well(engi
 
 def test_an_item_that_was_alone_says_how_often_its_worker_died(engine: Engine) -> None:
     world = building.make_world(engine)
-    begin_all(world)
+    # The first time others may have run beside it: it comes again, in a process of its own.
+    (first,) = die(world)
+    (second,) = begin_all(world)
+    assert (first.alone, second.alone) == (False, True)
+    assert row_of(engine, WorkItem).deaths == 0
     building.expire(engine)
     recover_expired(engine, ATTEMPTS)
     item = row_of(engine, WorkItem)
     assert (item.state, item.deaths, item.reason) == ("waiting", 1, "its worker died (1 of 3)")
+
+
+def test_a_feed_that_kills_its_workers_is_quarantined_until_a_person_looks_after_it(engine: Engine) -> None:
+    world = building.make_world(engine)
+    building.start_run(engine, building.make_task(engine, world.feed_ids))
+    for _ in range(1 + suspects.DEATHS_ALLOWED):
+        [mine] = [
+            one.id
+            for one in rows_of(engine, Allocation)
+            if (one.run_id, one.state) == (world.run_id, "pending")
+        ]
+        die_with(world, mine)
+    feed = row_of(engine, Feed)
+    assert (feed.is_active, feed.paused_reason, feed.error_code) == (False, "worker_died", "worker_died")
+    assert row_of(engine, Alert).rule == "alert_feed_quarantined"
+    # The other run's item is in a queue already, and would kill three more.
+    (other,) = building.allocation_ids(engine)
+    order = world.ledger.begin(other, 1, new_id())
+    assert order is not None
+    assert order.feeds == ()
+    assert {item.error_code for item in building.items_of(engine)} == {"worker_died"}
+    building.start_run(engine, building.make_task(engine, world.feed_ids))
+    assert pump(engine, None, LIMITS) == 0
+
+
+@pytest.mark.parametrize("way", ["resume", "move"])
+def test_a_quarantined_feed_goes_on_when_it_is_resumed_or_gets_another_address(
+    engine: Engine, way: str
+) -> None:
+    (feed_id,) = building.make_feeds(engine, 1)
+    transact(engine, lambda session: feed_health.quarantine(session, feed_id, "worker died"))
+    address = draft_feed("https://elsewhere.example/", kind="rss", known_kinds={"rss"})
+    told = {"is_active": True} if way == "resume" else {"address": address}
+    transact(engine, lambda session: feeds.update_feed(session, feed_id, **told))
+    feed = row_of(engine, Feed)
+    assert (feed.is_active, feed.paused_reason) == (True, "")
+    assert row_of(engine, Alert).closed_at is not None
+
+
+def die_with(world: World, allocation_id: str) -> None:
+    """The worker of this allocation dies; the beat recovers it and plans it again."""
+    assert world.ledger.begin(allocation_id, 1, new_id()) is not None
+    building.expire(world.engine, allocation_id)
+    assert recover_expired(world.engine, ATTEMPTS) == 1
+    pump(world.engine, None, LIMITS)
 
 
 def test_lost_deliveries_are_tried_three_times_and_then_planned_anew(engine: Engine) -> None:
@@ -204,6 +254,7 @@ def test_beats_are_counted_while_they_live_and_forgotten_when_they_say_goodbye(e
 @pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
 def test_beats_that_repair_at_once_recover_each_allocation_once(engine: Engine) -> None:
     world = building.make_world(engine, 12, capacity=19)
+    building.change(engine, Allocation, alone=True)
     begin_all(world)
     building.expire(engine)
     recovered = building.together(*[lambda: recover_expired(engine, ATTEMPTS)] * 3)

@@ -90,7 +90,8 @@ class WorkItem(Base):
 class Allocation(Base):
     """One unit of work given to one node; the fencing columns are execution, attempt and settled_by.
 
-    `polled`: claimed by an old child through `pending-tasks`, whose reports name no allocation.
+    `polled`: claimed by an old child through `pending-tasks`, whose reports name no allocation. `worker` is the process
+    of a node that holds it; `alone`: its items were with a worker that died, so it gets a process for itself.
     """
 
     __tablename__ = "allocations"
@@ -117,6 +118,8 @@ class Allocation(Base):
     execution: Mapped[str | None] = mapped_column(ID)
     settled_by: Mapped[str | None] = mapped_column(ID)
     instance: Mapped[str | None] = mapped_column(ID)
+    worker: Mapped[str | None] = mapped_column(ID)
+    alone: Mapped[bool] = mapped_column(Boolean, server_default=false())
     lease_until: Mapped[datetime | None]
     claim_id: Mapped[str | None] = mapped_column(ascii_key(64))
     polled: Mapped[bool] = mapped_column(Boolean, server_default=false())

@@ -49,7 +49,7 @@ def test_a_worker_that_is_stuck_beyond_rq_s_time_out_ends_and_its_work_is_recove
             change(engine, Pulse, recover_after=now(-1))
             wait_until(lambda: recover_expired(engine, 3) == 1, 10, "the end of the lease")
     assert row_of(engine, Allocation).error_code == "lost"
-    assert (row_of(engine, WorkItem).state, row_of(engine, WorkItem).deaths) == ("waiting", 1)
+    assert (row_of(engine, WorkItem).state, row_of(engine, WorkItem).batch_limit) == ("waiting", 1)
 
 
 def test_a_source_that_takes_a_connection_in_phase_two_fails_and_is_named(

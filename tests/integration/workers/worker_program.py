@@ -47,7 +47,7 @@ def main() -> int:
     place = node.look_around("n", (), settings)
     source = {"block": Blocking, "connect": Connecting}[sys.argv[1]]()
     plugins = node.Plugins(sources={"rss": source}, notifiers={})
-    return node._work(settings, place, new_id(), place.queues[0], 4, plugins)
+    return node.work(settings, place, node.Start(new_id(), new_id()), place.queues[0], 4, plugins)
 
 
 if __name__ == "__main__":

@@ -139,10 +139,10 @@ class FakeLedger:
         self._answer("begin")
         return self._take(lambda order: order.allocation_id == allocation_id)
 
-    def begin_next(self, queue: str, execution: str, max_size: int) -> WorkOrder | None:
+    def begin_next(self, queue: str, execution: str, max_size: int, *, idle: bool = True) -> WorkOrder | None:
         self.looks.append(max_size)
         self._answer("begin_next")
-        return self._take(lambda order: order.size <= max_size)
+        return self._take(lambda order: order.size <= max_size and (idle or not order.alone))
 
     def _take(self, fits: Callable[[WorkOrder], bool]) -> WorkOrder | None:
         with self.changed:

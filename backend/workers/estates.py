@@ -1,0 +1,73 @@
+"""What dead workers held is given back by the presence of their node, which has the database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from backend.domain.ports import Ledger
+from backend.store import deaths, recovery
+from backend.store.deaths import Orphan
+from backend.store.planning import Placed
+from backend.store.session import read, transact
+from backend.workers.deaths import Death
+from backend.workers.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Heir:
+    """Gives back what the dead workers of a node held; what can't be done while the database is away stays for later."""
+
+    engine: Engine
+    node_id: str
+    outbox: Outbox
+    ledger: Ledger
+    delivery_attempts: int
+    listen: Callable[[], list[Death]]
+    offer: Callable[[Sequence[Placed]], None]
+    waiting: list[Death] = field(default_factory=list)
+
+    def settle_estates(self) -> None:
+        """Recover what each of them held. Raises `Unavailable`; the next call goes on."""
+        self.waiting += self.listen()
+        if not self.waiting:
+            return
+        # What a worker finished before it died is settled first: then it is done, and not lost.
+        self.outbox.drain(self.ledger)
+        while self.waiting:
+            self.give_back(self._held_by(self.waiting[0]))
+            del self.waiting[0]
+
+    def _held_by(self, death: Death) -> list[Orphan]:
+        cause = f"its worker process ended with {death.cause}"
+        return read(
+            self.engine,
+            lambda session: deaths.held_by_worker(
+                session, self.node_id, death.worker, cause, blames=death.blames
+            ),
+        )
+
+    def give_back(self, orphans: Sequence[Orphan]) -> None:
+        """Recover these. Raises `Unavailable`."""
+        recovered = [one for one in orphans if self._recover(one)]
+        for one in recovered:
+            log.warning("gave back %s allocation %s: %s", one.kind, one.allocation_id, one.cause)
+        if recovered:
+            # Update work goes to the planner instead, as work items.
+            self.offer(
+                [
+                    Placed(one.queue, one.allocation_id, one.attempt + 1, one.kind)
+                    for one in recovered
+                    if one.kind != "update"
+                ]
+            )
+
+    def _recover(self, orphan: Orphan) -> bool:
+        return transact(
+            self.engine, lambda session: recovery.recover(session, orphan, self.delivery_attempts)
+        )
