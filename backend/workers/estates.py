@@ -44,7 +44,7 @@ class Heir:
             del self.waiting[0]
 
     def _held_by(self, death: Death) -> list[Orphan]:
-        cause = f"its worker process ended with {death.cause}"
+        cause = f"its worker process ended: {death.cause}"
         return read(
             self.engine,
             lambda session: deaths.held_by_worker(

@@ -58,7 +58,7 @@ WORKER_REDIS_RETRIES = 60
 STOP_MARGIN_SECONDS = 3.0
 # Before the lease is over: the reason is then known, and what the process held is given back at once.
 SILENT_SHARE = 2 / 3
-SILENT_SECONDS = 8.0
+SILENT_SECONDS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
