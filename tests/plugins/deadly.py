@@ -36,7 +36,7 @@ def _loop() -> None:
 def _hold() -> None:
     # Unlike CDLL, PyDLL keeps the interpreter's lock while C code runs.
     while True:
-        ctypes.PyDLL(None).sleep(3600)
+        ctypes.PyDLL(None).pause()
 
 
 def _slow() -> None:
