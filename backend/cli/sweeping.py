@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
-from backend.bootstrap import build_sweeper
+from backend.bootstrap import build_sweeper, load_settings
 from backend.cli import options
-from backend.cli.language import language
-from backend.cli.opening import opened
+from backend.cli.language import language, say
+from backend.cli.opening import address_of
 from backend.cli.output import as_json
 from backend.dispatch.sweeper import INTERVAL_SECONDS, data_of, lines_of, serve
 from backend.dispatch.sweeping import Pass
+from backend.domain.errors import ConfigurationError
+from backend.store.schema import require_current
 
 
 @click.command()
@@ -41,6 +43,13 @@ def sweep(
         else:
             click.echo("\n".join(lines_of(made, language())))
 
-    with opened(data_dir) as place:
-        sweeper = build_sweeper(place.settings)
+    settings = load_settings(data_dir=data_dir)
+    # Whoever looks for what is stuck does not want a database to be made.
+    if settings.embedded_database and not Path(address_of(settings.database_url)).exists():
+        raise ConfigurationError("refused", sentence=say("nothing_here", data_dir=settings.data_dir))
+    sweeper = build_sweeper(settings)
+    try:
+        require_current(sweeper.engine)
         context.exit(serve(sweeper, tell, once=once, interval=interval, dry=dry))
+    finally:
+        sweeper.engine.dispose()

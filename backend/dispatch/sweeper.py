@@ -33,6 +33,8 @@ INTERVAL_SECONDS = 15.0
 # Between the two looks of a single pass: longer than a worker needs from taking a job to beginning its work.
 LOOKS_APART_SECONDS = 3.0
 
+AWAY = {"redis": "sweep_without_redis", "database": "sweep_without_database"}
+
 Tell = Callable[["Pass"], None]
 
 
@@ -70,7 +72,7 @@ def serve(sweeper: Sweeper, tell: Tell, *, once: bool, interval: float, dry: boo
 def lines_of(made: Pass, language: str) -> list[str]:
     """What a pass says: a line for each repair that found something, and one for all."""
     lines = [line_of(one, language, dry=made.dry) for one in made.found]
-    lines += [render("sweep_away", language, {"part": part}) for part in made.away]
+    lines += [render(AWAY[part], language, {}) for part in made.away]
     lines += [render("sweep_broken", language, {"what": render(name, language, {})}) for name in made.broken]
     mended = sum(one.mended for one in made.findings)
     counts = {"repairs": len(made.findings), "found": len(made.found), "mended": mended}

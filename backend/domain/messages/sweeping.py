@@ -8,9 +8,13 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{what}: {found} found; nothing was changed",
         "{what}：发现 {found}；未做任何更改",
     ),
-    "sweep_away": (
-        "The {part} does not answer; what concerns it was left out.",
-        "{part} 没有响应，相关检查已跳过。",
+    "sweep_without_redis": (
+        "Redis does not answer; the queues were left out.",
+        "Redis 没有响应，已跳过队列检查。",
+    ),
+    "sweep_without_database": (
+        "The database does not answer; the rest was left out.",
+        "数据库没有响应，其余检查已跳过。",
     ),
     "sweep_broken": (
         "This could not be done, the log says why: {what}",
