@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from rq import Queue
+from rq import Queue, SimpleWorker
 from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
@@ -21,7 +21,6 @@ from backend.store import node_changes, nodes
 from backend.store.columns import now
 from backend.store.session import transact
 from backend.store.tables import Allocation, Node
-from backend.workers.worker import WakeUpWorker
 from tests import building
 from tests.building import World
 from tests.servers import RedisServer
@@ -262,7 +261,7 @@ def test_registries_do_not_grow_and_no_callback_runs(engine: Engine, client: Red
 
 def test_workers_that_are_gone_are_forgotten_and_living_ones_stay(engine: Engine, client: Redis) -> None:
     enqueued(engine, client, 1)
-    worker = WakeUpWorker(client, QUEUE, "living", lambda: None)
+    worker = SimpleWorker([QUEUE], name="living", connection=client)
     worker.register_birth()  # type: ignore[no-untyped-call]
     client.sadd("rq:workers", "rq:worker:dead")
     client.sadd(f"rq:workers:{QUEUE}", "rq:worker:dead")
