@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from config_values import Parser, SettingError, choice, count, flag, networks, origins, seconds, text
+from config_values import (
+    AlarmSettings,
+    Setting,
+    SettingError,
+    choice,
+    count,
+    flag,
+    networks,
+    origins,
+    seconds,
+    text,
+)
+from config_values import setting as _setting
 
 ROOT = Path(__file__).resolve().parent
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -21,30 +33,7 @@ NODE_TYPES = ("parent", "child")
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """Where one setting comes from: its environment variable, its path in `config.yaml`, its parser."""
-
-    environment: str
-    path: str
-    parse: Parser
-    default: object
-    help: str
-
-    def told(self, environ: Mapping[str, str], content: Mapping[str, object]) -> tuple[str, object | None]:
-        """Where a value stands, `environment`, `file` or `default`, and what stands there."""
-        value: object | None = environ.get(self.environment) or None
-        if value is not None:
-            return "environment", value
-        value = _lookup(content, self.path)
-        return ("default", None) if value is None else ("file", value)
-
-
-def _setting(environment: str, path: str, parse: Parser, default: object, explanation: str) -> Any:
-    return field(metadata={"setting": Setting(environment, path, parse, default, explanation)})
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(AlarmSettings):
     """Every setting, parsed. Paths are absolute; durations are seconds."""
 
     data_dir: Path
@@ -272,8 +261,12 @@ class Settings:
         return self.data_dir / "outbox"
 
 
+# What everybody needs stands before the alarms.
+ALARMS = {one.name for one in fields(AlarmSettings)}
 SETTINGS: dict[str, Setting] = {
-    one.name: one.metadata["setting"] for one in fields(Settings) if "setting" in one.metadata
+    one.name: one.metadata["setting"]
+    for one in sorted(fields(Settings), key=lambda one: one.name in ALARMS)
+    if "setting" in one.metadata
 }
 
 
@@ -311,15 +304,6 @@ def read_file(path: Path | None) -> Mapping[str, object]:
     if not isinstance(content, dict):
         raise SettingError("config", str(path), "must be a mapping of names to values")
     return content
-
-
-def _lookup(content: Mapping[str, object], path: str) -> object | None:
-    value: object = content
-    for part in path.split("."):
-        if not isinstance(value, dict):
-            return None
-        value = value.get(part)
-    return value
 
 
 def _resolve(

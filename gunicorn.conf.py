@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -38,8 +39,13 @@ def pre_fork(server: Any, _worker: object) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Long polls end with their process: gunicorn waits for its threads, and they would wait for work."""
-    worker.app.wsgi().extensions[NAME].children.waits.stopping = lambda: not worker.alive
+    """Long polls end with their process: gunicorn waits for its threads, and they would wait for work.
+
+    Watching starts here: threads of before the fork would be lost.
+    """
+    parts = worker.app.wsgi().extensions[NAME]
+    parts.children.waits.stopping = lambda: not worker.alive
+    parts.watch(threading.Event())
 
 
 def worker_exit(_server: object, _worker: object) -> None:

@@ -36,6 +36,8 @@ BROAD_EXCEPTS: dict[str, str] = {
     "backend.bootstrap:try_plugins": "somebody else's plug-in may fail in any way at import; the rest must go on",
     "backend.dispatch.beat:_attempt": "a process edge: one bad row must not stop the other steps of every beat",
     "backend.dispatch.sweeping:_run": "a process edge: one bad row must not keep the other repairs from being made",
+    "backend.dispatch.telling:_attempt": "a thread edge: whatever a notifier raises, its message is tried again",
+    "backend.dispatch.watching:keep_watching": "a thread edge: one bad row must not end all alarms of a process",
     "backend.dispatch.scheduler:_try_to_fire": "a job edge: one task's bad row must not keep the others from firing",
     "backend.workers.deliver:freeze": "a job edge: nothing was sent yet, so it is a failure like any other",
     "backend.workers.deliver:_record": "a job edge: what was answered is kept for the settle",

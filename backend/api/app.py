@@ -153,6 +153,8 @@ def _build(settings: Settings) -> Parts:
         login_guard=_login_guard(settings),
         trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),
         children=_build_child_parts(settings, engine, redis, cipher),
+        flow_seconds=settings.alarm_flow_seconds,
+        watch=lambda stop: bootstrap.build_watching(settings, engine, redis, "parent").start(stop),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, cast
@@ -28,7 +30,10 @@ Language = Literal["en", "zh"]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parent's parts; `redis` is `None` without an address: work is then committed and starts later."""
+    """The parent's parts; `redis` is `None` without an address: work is then committed and starts later.
+
+    `watch` starts looking whether alarms are due, until the event is set; a process that serves does so once.
+    """
 
     engine: Engine
     redis: Redis | None
@@ -42,6 +47,8 @@ class Parts:
     login_guard: LoginGuard
     children: ChildParts
     trusted_proxies: tuple[Network, ...]
+    flow_seconds: float
+    watch: Callable[[threading.Event], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ def healthz(query: ReadinessQuery) -> ReadinessAnswer | Response:
 
 
 def _readiness(query: ReadinessQuery) -> ReadinessAnswer | Response:
-    found = readiness(parts().engine, parts().redis, verbose=query.verbose is not None)
+    found = readiness(
+        parts().engine, parts().redis, verbose=query.verbose is not None, flow_seconds=parts().flow_seconds
+    )
     answer = ReadinessAnswer.model_validate(found)
     if found.ready:
         return answer

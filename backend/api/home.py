@@ -54,7 +54,7 @@ def page() -> Response:
     chosen = request.args.get("lang", "")
     shown = chosen if chosen in LANGUAGES else language()
     overview = _overview()
-    checks = readiness(parts().engine, parts().redis, verbose=False).checks if overview else []
+    checks = _checks() if overview else []
     content = render_template(
         "home.html",
         language=shown,
@@ -78,6 +78,10 @@ def page() -> Response:
 def style() -> Response:
     """The page's one style sheet."""
     return send_file(STYLE, mimetype="text/css", max_age=300)
+
+
+def _checks() -> list[Check]:
+    return readiness(parts().engine, parts().redis, verbose=False, flow_seconds=parts().flow_seconds).checks
 
 
 def _overview() -> Overview | None:

@@ -30,6 +30,7 @@ COMMANDS = {
     "import-werss": ("backend.cli.moving:import_werss", "Import what is in a WeRSS database."),
     "sweep": ("backend.cli.sweeping:sweep", "Find what is stuck and mend it, once or again and again."),
     "status": ("backend.cli.status:status", "Show what runs, what waits and why."),
+    "alerts": ("backend.cli.alerts:alerts", "List and acknowledge alerts; send a test message."),
     "settings": ("backend.cli.settings:settings", "Show every setting and where it stands."),
     "check": ("backend.cli.check:check", "Diagnose the installation and say what to fix."),
     "db": ("backend.cli.database:db", "Bring the database to this version."),

@@ -14,7 +14,9 @@ from backend.cli import options
 from backend.cli.opening import address_of, redis_address
 from backend.cli.output import result
 from backend.cli.tables import listing
-from config import SETTINGS, Setting, Settings, read_file
+from backend.domain.alarms import receiver_label
+from config import SETTINGS, Settings, read_file
+from config_values import Setting
 
 HEADING = """# Settings
 
@@ -72,6 +74,8 @@ def _safe(name: str, value: Any) -> str:
     match name:
         case "secret_key" | "api_secret":
             return "(set)"
+        case "alert_urls":
+            return ", ".join(receiver_label(url) for url in value)
         case "database_url":
             return address_of(value)
         case "redis_url":

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from backend.bootstrap import load_settings
 from backend.cli import options
-from backend.cli.language import language, say, spoken
+from backend.cli.alerts import COLUMNS as ALERT_COLUMNS
+from backend.cli.alerts import alert_row
+from backend.cli.language import say, spoken
 from backend.cli.opening import open_redis, reachable_engine
 from backend.cli.output import as_json, note, result
 from backend.cli.scheduling import scheduler_words
@@ -51,7 +53,7 @@ def _look(settings: Settings) -> dict[str, Any]:
     engine = reachable_engine(settings)
     try:
         with open_redis(settings) as redis:
-            health = asdict(readiness(engine, redis, verbose=True))
+            health = asdict(readiness(engine, redis, verbose=True, flow_seconds=settings.alarm_flow_seconds))
         migrated = next(one["ok"] for one in health["checks"] if one["name"] == "migrations")
         return health | (read(engine, _stored) if migrated else {})
     finally:
@@ -63,10 +65,7 @@ def _stored(session: Session) -> dict[str, Any]:
         "nodes": [asdict(one) | {"reason": spoken(one.why)} for one in list_nodes(session)],
         "runs": [asdict(one) for one in list_runs(session, RUNS_SHOWN)],
         "waiting": [_waiting(one) for one in waiting(session)],
-        "alerts": [
-            {"opened_at": one.opened_at, "message": one.sentence(language())}
-            for one in list_alerts(session, only_open=True)[0]
-        ],
+        "alerts": [alert_row(one) for one in list_alerts(session, only_open=True)[0]],
     }
 
 
@@ -93,12 +92,12 @@ def _print(found: dict[str, Any]) -> None:
             "outbox_dead",
         ),
     )
-    _section(found, "queues", ("name", "consumers", "waiting"))
+    _section(found, "queues", ("name", "consumers", "waiting", "stopped", "proved_seconds"))
     for run in found.get("runs", ()):
         run["items"], run["deliveries"] = _counts(run["items"]), _counts(run["deliveries"])
     _section(found, "runs", ("run_id", "task_name", "state", "items", "deliveries", "created_at"))
     _section(found, "waiting", ("kind", "count", "reason", "since"))
-    _section(found, "alerts", ("opened_at", "message"))
+    _section(found, "alerts", ALERT_COLUMNS)
 
 
 def _section(found: dict[str, Any], name: str, columns: tuple[str, ...]) -> None:

@@ -74,6 +74,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "Only the newest {count} failures were looked at.",
         "只查看了最新的 {count} 条失败记录。",
     ),
+    "alert_sent": ("sent", "已发送"),
     "no_tasks": ("There is no enabled message task.", "没有启用的消息任务。"),
     "run_summary": (
         "{name}: {done} feeds done, {failed} failed, {cancelled} cancelled; {articles} articles, {fresh} new; {delivered} deliveries arrived, {undelivered} did not.",

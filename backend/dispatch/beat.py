@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from backend.dispatch.repairs import Repair
+    from backend.dispatch.watching import Watching
     from backend.store.ticks import Clock
     from config import Settings
 
@@ -76,6 +77,7 @@ class Beat:
     delivery_attempts: int
     retention: Retention = field(default_factory=Retention)
     notifying: Notifying | None = None
+    watching: Watching | None = None
     instance: str = field(default_factory=new_id)
     sweeper: Sweeper = field(init=False)
     pulse: Timer = field(default_factory=lambda: Timer(PULSE_SECONDS))
@@ -112,6 +114,7 @@ class Beat:
             yield from self._repairs(self.sweeper.waits)
         if self.repair.due():
             yield from self._repairs(self.sweeper.losses)
+            yield lambda: transact(self.engine, recovery.stamp_sweep)
         if time_went_on:
             yield lambda: scheduler.fire_due(self.engine, self.clock)
         yield lambda: pump(self.engine, self.redis, self.limits)
@@ -193,6 +196,7 @@ def build(settings: Settings) -> Beat:
         engine=engine,
         redis=redis,
         notifying=Notifying(engine, redis, bootstrap.build_http(settings)),
+        watching=bootstrap.build_watching(settings, engine, redis, "beat"),
         limits=bootstrap.build_limits(settings),
         lease_seconds=settings.lease_seconds,
         delivery_attempts=settings.delivery_attempts,
@@ -205,6 +209,8 @@ def serve(beat: Beat, stop: threading.Event) -> None:
     transact(beat.engine, nodes.ensure_parent)
     log.info("beat %s started", beat.instance)
     threading.Thread(target=beat.keep_stamping, args=(stop,), name="pulse", daemon=True).start()
+    if beat.watching is not None:
+        beat.watching.start(stop)
     while not stop.is_set():
         beat.tick()
         beat.wait(TIMER_SECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,10 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.dispatch import queues
+from backend.domain.alarms import Thresholds
 from backend.domain.errors import Unavailable
-from backend.store import nodes, recovery
+from backend.domain.signs import QueueSign
+from backend.store import flow, recovery, signs
 from backend.store.scheduler import scheduler_state
 from backend.store.schema import state_of, try_writing
 from backend.store.session import read, transact
@@ -19,9 +21,12 @@ from backend.store.session import read, transact
 if TYPE_CHECKING:
     from redis import Redis
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
-    from backend.store.nodes import NodeView
     from backend.store.scheduler import SchedulerView
+
+
+FLOW_SECONDS = Thresholds().flow_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,18 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class QueueHealth:
-    """A queue, how many workers serve it, and how many jobs wait in it."""
+    """A queue, how many workers serve it, and how many jobs wait in it.
+
+    `settled_seconds` since its last real settle, `proved_seconds` since that or its last canary; `stopped`: nothing
+    flows although workers live.
+    """
 
     name: str
     consumers: int
     waiting: int
+    settled_seconds: float | None = None
+    proved_seconds: float | None = None
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +64,19 @@ class Readiness:
     scheduler: SchedulerView | None = None
 
 
-def readiness(engine: Engine, redis: Redis | None, *, verbose: bool) -> Readiness:
-    """Look at every part; never raises."""
+def readiness(engine: Engine, redis: Redis | None, *, verbose: bool, flow_seconds: float) -> Readiness:
+    """Look at every part; never raises. A canary that is not back after `flow_seconds` means that its queue stopped."""
     checks = [
         _check("database", lambda: _database(engine)),
         _check("migrations", lambda: _migrations(engine)),
         _check("redis", lambda: _redis(redis)),
         _check("beat", lambda: _beat(engine)),
-        _check("default_queue", lambda: _default_queue(engine)),
+        _check("default_queue", lambda: _default_queue(engine, flow_seconds)),
     ]
     ready = all(check.ok for check in checks)
     if not verbose:
         return Readiness(ready, checks, [])
-    return Readiness(ready, checks, queue_health(engine, redis), _scheduler(engine))
+    return Readiness(ready, checks, queue_health(engine, redis, flow_seconds), _scheduler(engine))
 
 
 def _check(name: str, look: Callable[[], str]) -> Check:
@@ -109,26 +121,45 @@ def _beat(engine: Engine) -> str:
     )
 
 
-def _default_queue(engine: Engine) -> str:
-    served = _consumers(read(engine, nodes.list_nodes, attempts=1)).get(queues.DEFAULT_QUEUE, 0)
-    return "" if served else "nobody serves the queue 'default'; start ./start_workers.sh"
+def _default_queue(engine: Engine, flow_seconds: float) -> str:
+    found = [sign for sign in _flowing(engine, attempts=1) if sign.name == queues.DEFAULT_QUEUE]
+    if not any(sign.consumers for sign in found):
+        return "nobody serves the queue 'default'; start ./start_workers.sh"
+    if any(sign.is_stopped(flow_seconds) for sign in found):
+        return (
+            "nothing flows through the queue 'default' although its workers live; restart ./start_workers.sh"
+        )
+    return ""
 
 
-def _consumers(known: Iterable[NodeView]) -> dict[str, int]:
+def _flowing(engine: Engine, *, attempts: int) -> list[QueueSign]:
     # RQ's own register forgets living workers when Redis is flushed and remembers killed ones; presence does neither.
-    return {
-        node.queue: node.workers_alive if node.status and not node.reason.startswith("silent") else 0
-        for node in known
-        if node.transport == "attached"
-    }
+    def look(session: Session) -> list[QueueSign]:
+        served = [one for one in flow.served_queues(session) if one.attached]
+        return flow.queue_signs(session, served, signs.watched_seconds(session))
+
+    return read(engine, look, attempts=attempts)
 
 
-def queue_health(engine: Engine, redis: Redis | None) -> list[QueueHealth]:
-    """Every queue with its consumers; empty when a part needed for that is away."""
+def queue_health(
+    engine: Engine, redis: Redis | None, flow_seconds: float = FLOW_SECONDS
+) -> list[QueueHealth]:
+    """Every queue with its consumers, and whether work flows; empty when a part needed for that is away."""
     if redis is None:
         return []
     try:
-        served = _consumers(read(engine, nodes.list_nodes, attempts=1))
-        return [QueueHealth(name, count, queues.length(redis, name)) for name, count in served.items()]
+        found = _flowing(engine, attempts=1)
+        waiting = queues.lengths(redis, [sign.name for sign in found])
     except (Unavailable, SQLAlchemyError, RedisError):
         return []
+    return [
+        QueueHealth(
+            name=sign.name,
+            consumers=sign.consumers,
+            waiting=waiting[sign.name],
+            settled_seconds=sign.settled_seconds,
+            proved_seconds=sign.proved_seconds,
+            stopped=sign.is_stopped(flow_seconds),
+        )
+        for sign in found
+    ]

@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import PubSub
 
+    from backend.store.flow import Canary
+
 log = logging.getLogger(__name__)
 
 DEFAULT_QUEUE = "default"
 JOB_FUNCTION = "backend.workers.run.run"
+CANARY_FUNCTION = "backend.workers.run.canary"
+CANARY = "canary-"
+CANARY_SECONDS = 30
+CANARY_LIFE_SECONDS = 3600
 # A wake-up begins work for at most a minute, then what it began may use its whole limit, then 30 s to settle.
 WAKE_UP_SECONDS = 60.0
 SETTLE_SECONDS = 30.0
@@ -94,6 +100,39 @@ def _job(one: Any, timeout: int, *, at_front: bool) -> Any:
         failure_ttl=FAILURE_SECONDS,
         description=f"{one.kind} {one.allocation_id}",
         at_front=at_front,
+    )
+
+
+def canary_id(name: str, token: str) -> str:
+    """The id of a canary's job: no allocation's begins like that."""
+    return f"{CANARY}{token}-{name.replace(':', '_')}"
+
+
+def enqueue_canaries(redis: Redis, canaries: Iterable[Canary]) -> None:
+    """Enqueue canaries after their commit, in one round trip for all queues; what they replace is taken out, so that
+    a queue that nobody serves never holds more than one. Raises `RedisError`.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    for one in canaries:
+        into = queue(redis, one.queue)
+        if one.replaced:
+            late = canary_id(one.queue, one.replaced)
+            pipeline.lrem(into.key, 1, late)
+            pipeline.delete(Job.key_for(late))
+        into.enqueue_many([_canary_job(one)], pipeline=pipeline)
+    pipeline.execute()
+
+
+def _canary_job(one: Canary) -> Any:
+    return Queue.prepare_data(
+        CANARY_FUNCTION,
+        args=(one.queue, one.token),
+        job_id=canary_id(one.queue, one.token),
+        timeout=CANARY_SECONDS,
+        ttl=CANARY_LIFE_SECONDS,
+        result_ttl=0,
+        failure_ttl=RESULT_SECONDS,
+        description=f"canary of {one.queue}",
     )
 
 

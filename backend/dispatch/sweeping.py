@@ -18,7 +18,8 @@ from backend.dispatch.queue_repairs import LostFinder, Tidier
 from backend.domain.errors import Unavailable
 from backend.domain.messages import render
 from backend.domain.retention import Retention
-from backend.store import ticks
+from backend.store import recovery, ticks
+from backend.store.session import transact
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -130,6 +131,8 @@ class Sweeper:
             self._run(made, (*self.losses, *self.waits, *self.ends))
             self._run_queues(made)
             self._run(made, self.history)
+            if not dry:
+                transact(self.engine, recovery.stamp_sweep)
         except Unavailable as error:
             log.error("the database does not answer (%s); the rest of this pass is left out", error)  # noqa: TRY400
             made.away.append("database")

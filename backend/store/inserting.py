@@ -25,7 +25,7 @@ def insert_missing(session: Session, table: type[Base], rows: Sequence[dict[str,
     if session.get_bind().dialect.name == "sqlite":
         session.execute(sqlite.insert(core(table)).on_conflict_do_nothing(), rows)
         return
-    untouched = {"id": core(table).c.id}
+    untouched = {column.name: column for column in core(table).primary_key}
     session.execute(mysql.insert(core(table)).on_duplicate_key_update(**untouched), rows)
 
 

@@ -37,6 +37,11 @@ def stamp_pulse(session: Session, instance: str, lease_seconds: float) -> None:
     _upsert(session, Beat, {"instance": instance}, {"alive_at": now()})
 
 
+def stamp_sweep(session: Session) -> None:
+    """Say that somebody swept."""
+    session.execute(update(Pulse).values(swept_at=now()))
+
+
 def _upsert(session: Session, table: type[Pulse | Beat], key: dict[str, Any], values: dict[str, Any]) -> None:
     names = list(values) or list(key)
     if session.get_bind().dialect.name == "sqlite":

@@ -20,6 +20,7 @@ from backend.store import transitions
 from backend.store.columns import now
 from backend.store.tables import (
     Alert,
+    AlertNotice,
     Allocation,
     Article,
     Base,
@@ -77,6 +78,9 @@ def aged(session: Session, rows: Aged, seconds: float, limit: int = WINDOW) -> l
 
 def forget(session: Session, rows: Aged, seconds: float, keys: Sequence[str]) -> int:
     """Delete those of the rows that are still that old; how many."""
+    if rows is ALERTS:
+        # What is closed stays closed, so these are as old.
+        _delete(session, delete(AlertNotice).where(AlertNotice.alert_id.in_(sorted(keys))))
     return _delete(session, delete(rows.table).where(rows.key.in_(sorted(keys)), rows.at < now(-seconds)))
 
 

@@ -26,20 +26,24 @@ KINDS: dict[str, Work] = {"update": work_update, "deliver": work_deliver}
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Runs phases 2 and 3 of begun orders. `settled` is called after each settle: the beats may plan again."""
+    """Runs phases 2 and 3 of begun orders. `settled` is called after each settle: the beats may plan again.
+
+    `flowed` hears of each queue whose work the database took.
+    """
 
     ledger: Ledger
     outbox: Outbox
     leases: Leases
     kit: Kit
     settled: Callable[[], None]
+    flowed: Callable[[str], None] = lambda _queue: None
     kinds: Mapping[str, Work] = field(default_factory=lambda: KINDS)
 
     def execute(self, order: WorkOrder) -> Standing:
         """Work and settle; the lease is renewed until the outcome is safe in the database or in the outbox."""
         with self.leases.held(order):
             outcome = self._work(order)
-            standing = self._settle(outcome)
+            standing = self._settle(outcome, order.queue)
         self.settled()
         return standing
 
@@ -82,11 +86,11 @@ class Executor:
             self.outbox.put(replace(progress, receipts=fresh), final=False)
             safe.update(receipt.delivery_id for receipt in fresh)
 
-    def _settle(self, outcome: Outcome) -> Standing:
+    def _settle(self, outcome: Outcome, queue: str) -> Standing:
         """In the database, else in the outbox; a full disk may have room for neither: then it is held here and tried again."""
         while True:
             try:
-                return self._settle_or_keep(outcome)
+                return self._settle_or_keep(outcome, queue)
             except OSError:
                 if self.kit.stop.grace_is_over():
                     raise
@@ -96,7 +100,7 @@ class Executor:
                 )
                 self.kit.slots.wait(NO_ROOM_SECONDS)
 
-    def _settle_or_keep(self, outcome: Outcome) -> Standing:
+    def _settle_or_keep(self, outcome: Outcome, queue: str) -> Standing:
         try:
             standing = self.ledger.settle(outcome)
         except Unavailable as error:
@@ -108,6 +112,7 @@ class Executor:
             log.exception("the outcome of allocation %s could not be settled", outcome.allocation_id)
             self.outbox.put(outcome, final=True)
             return Standing.HELD
+        self.flowed(queue)
         if standing is Standing.SUPERSEDED:
             log.warning(
                 "the outcome of allocation %s came too late: other work took its place", outcome.allocation_id

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from backend.domain.orders import Freeze, Outcome, WorkOrder
 from backend.domain.ports import Lease, Standing
 from backend.domain.retry import RetryPolicy
-from backend.store import allocations, deliveries, settlement
+from backend.store import allocations, deliveries, flow, settlement
 from backend.store.allocations import Begun, Taker
 from backend.store.cipher import Cipher
 from backend.store.deliveries import DeliveryPolicy
@@ -105,6 +105,12 @@ class SqlLedger:
         if outcome.kind == UPDATE:
             return self._report(Report(outcome, final=True))
         return self._transact(lambda session: deliveries.settle_deliver(session, outcome, self.deliveries))
+
+    def prove(self, queue: str, token: str) -> bool:
+        """Begin and settle a canary of the queue, each in a short transaction as for work; `False` when it is late."""
+        return self._transact(lambda session: flow.begin_canary(session, queue, token)) and self._transact(
+            lambda session: flow.settle_canary(session, queue, token)
+        )
 
     def _report(self, report: Report) -> Standing:
         return self._shared.submit(report, self._apply)

@@ -35,6 +35,7 @@ from backend.store.session import transact
 from backend.workers.deaths import DeathPipe
 from backend.workers.estates import Heir
 from backend.workers.execution import Executor
+from backend.workers.flow_mark import FlowMark
 from backend.workers.forking import Child, Supervisor, fork_child, share_heaps
 from backend.workers.hosts import HostGate
 from backend.workers.kit import Kit, Slots, Stop
@@ -220,7 +221,9 @@ def work(settings: Settings, place: Place, start: Start, name: str, slots: int, 
     ledger = build_ledger(settings, engine, place.node_id, start)
     kit = _kit(settings, signals, slots, plugins)
     leases = Leases(ledger, settings.renew_seconds)
-    executor = Executor(ledger, _outbox(settings, place), leases, kit, settled=signals.wake)
+    executor = Executor(
+        ledger, _outbox(settings, place), leases, kit, settled=signals.wake, flowed=FlowMark(engine)
+    )
     lane = Lane(
         queue=name,
         ledger=ledger,
@@ -228,7 +231,7 @@ def work(settings: Settings, place: Place, start: Start, name: str, slots: int, 
         backlog=signals.backlog,
         withdraw=signals.withdraw,
     )
-    use_lane(lane)
+    use_lane(lane, ledger.prove)
     leases.start()
     worker = WakeUpWorker(
         redis,

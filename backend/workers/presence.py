@@ -5,18 +5,24 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+import platform
+import shutil
 import signal
 import struct
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from backend.domain.errors import CascadeError
+from backend.domain.nodes import OutboxReport
 from backend.domain.ports import Ledger
-from backend.store import nodes
+from backend.domain.signs import DiskSign
+from backend.store import nodes, signs
 from backend.store.session import transact
 from backend.workers.outbox import Outbox
 
@@ -90,20 +96,21 @@ class Presence:
             self._try(self._drain)
 
     def _beat(self) -> None:
-        outbox = self.outbox.report()
-        transact(
-            self.engine,
-            lambda session: nodes.beat(
-                session,
-                self.node_id,
-                self.instance,
-                workers_alive=self.last_count,
-                version=self.version,
-                outbox=outbox,
-                sources=self.sources,
-            ),
-            attempts=2,
+        outbox, disk = self.outbox.report(), _disk(self.outbox.directory)
+        transact(self.engine, lambda session: self._write_beat(session, outbox, disk), attempts=2)
+
+    def _write_beat(self, session: Session, outbox: OutboxReport, disk: DiskSign | None) -> None:
+        nodes.beat(
+            session,
+            self.node_id,
+            self.instance,
+            workers_alive=self.last_count,
+            version=self.version,
+            outbox=outbox,
+            sources=self.sources,
         )
+        if disk is not None:
+            signs.note_disk(session, self.node_id, disk)
 
     def _drain(self) -> None:
         settled = self.outbox.drain(self.ledger)
@@ -120,3 +127,13 @@ class Presence:
             step()
         except CascadeError as error:
             log.warning("%s", error)
+
+
+def _disk(directory: Path) -> DiskSign | None:
+    """The room on the disk of the data directory, in which the outbox may not have been made yet."""
+    try:
+        usage = shutil.disk_usage(next(path for path in (directory, *directory.parents) if path.is_dir()))
+    except OSError as error:
+        log.debug("the room on the disk can't be told: %s", error)
+        return None
+    return DiskSign(platform.node(), usage.free, usage.total)

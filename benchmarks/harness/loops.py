@@ -165,7 +165,7 @@ class Loops:
 
     def readiness(self) -> None:
         """What a load balancer asks for."""
-        health.readiness(self.engine, self.redis, verbose=True)
+        health.readiness(self.engine, self.redis, verbose=True, flow_seconds=300.0)
 
 
 def _answered(answer: Any) -> None:

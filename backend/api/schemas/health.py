@@ -33,11 +33,18 @@ class CheckAnswer(Answer):
 
 
 class QueueAnswer(Answer):
-    """A queue, with how many workers serve it and how many jobs wait."""
+    """A queue, with how many workers serve it and how many jobs wait.
+
+    `settled_seconds`: since its last real settle; `proved_seconds`: since that or its last canary; `stopped`: its
+    workers live, and nothing flows.
+    """
 
     name: str
     consumers: int
     waiting: int
+    settled_seconds: float | None
+    proved_seconds: float | None
+    stopped: bool
 
 
 class ReadinessAnswer(Answer):

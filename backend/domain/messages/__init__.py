@@ -60,6 +60,7 @@ CHINESE_NOUNS = {
     "The database": "数据库",
     "The migration lock": "迁移锁",
     "access key": "访问密钥",
+    "alert": "告警",
     "allocation": "分配任务",
     "article": "文章",
     "delivery": "推送",

@@ -6,12 +6,13 @@ heartbeats, the pump and settling workers to each other. Deletions name what the
 
 from __future__ import annotations
 
+from backend.store.tables.alarms import Alert, AlertNotice, QueueHealth, Vitals, Watch
 from backend.store.tables.base import Base, core
 from backend.store.tables.children import Result, SyncLog
 from backend.store.tables.feeds import Article, Feed, FeedMove, Host
 from backend.store.tables.message_tasks import MessageTask, MessageTaskFeed
 from backend.store.tables.nodes import Node, NodeCredential
-from backend.store.tables.operations import Alert, Beat, History, Lock, Pulse
+from backend.store.tables.operations import Beat, History, Lock, Pulse
 from backend.store.tables.people import AccessKey, Login, User
 from backend.store.tables.publishing import PublishAccount, PublishTask
 from backend.store.tables.requests import IdempotentRequest
@@ -22,6 +23,7 @@ from backend.store.tables.work import Allocation, Delivery, DeliveryArticle, Run
 __all__ = [
     "AccessKey",
     "Alert",
+    "AlertNotice",
     "Allocation",
     "Article",
     "Base",
@@ -42,6 +44,7 @@ __all__ = [
     "PublishAccount",
     "PublishTask",
     "Pulse",
+    "QueueHealth",
     "Result",
     "Run",
     "Scheduler",
@@ -50,6 +53,8 @@ __all__ = [
     "SyncLog",
     "Tick",
     "User",
+    "Vitals",
+    "Watch",
     "WorkItem",
     "core",
 ]

@@ -64,6 +64,9 @@ class Node(Base):
     sources: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     callback_url: Mapped[str] = mapped_column(String(512), server_default="")
     synced_at: Mapped[datetime | None]
+    machine: Mapped[str] = mapped_column(String(100), server_default="")
+    disk_free: Mapped[int | None] = mapped_column(BigInteger)
+    disk_total: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=Clock())
     updated_at: Mapped[datetime | None]
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     Index,
     Integer,
     String,
-    UniqueConstraint,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.store.columns import Clock, ascii_key
-from backend.store.tables.base import FEED_ID, ID, MYSQL, SERIAL, STATE, Base
+from backend.store.tables.base import ID, MYSQL, SERIAL, STATE, Base
 
 
 class History(Base):
@@ -53,7 +51,7 @@ class Beat(Base):
 
 
 class Pulse(Base):
-    """The one row that says when renewals could last arrive, and from when leases may be recovered again."""
+    """The one row that says when renewals could last arrive, from when leases may be recovered again, and when somebody last swept."""
 
     __tablename__ = "pulse"
     __table_args__ = (MYSQL,)
@@ -61,18 +59,4 @@ class Pulse(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     alive_at: Mapped[datetime] = mapped_column(server_default=Clock())
     recover_after: Mapped[datetime] = mapped_column(server_default=Clock())
-
-
-class Alert(Base):
-    """Something that a person should look at. `open_key` (rule and subject) is unique while it is open, NULL afterwards."""
-
-    __tablename__ = "alerts"
-    __table_args__ = (UniqueConstraint("open_key"), Index(None, "closed_at", "id"), MYSQL)
-
-    id: Mapped[str] = mapped_column(ID, primary_key=True)
-    rule: Mapped[str] = mapped_column(ascii_key(64))
-    subject: Mapped[str] = mapped_column(FEED_ID)
-    open_key: Mapped[str | None] = mapped_column(ascii_key(160))
-    params: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    opened_at: Mapped[datetime] = mapped_column(server_default=Clock())
-    closed_at: Mapped[datetime | None]
+    swept_at: Mapped[datetime | None]

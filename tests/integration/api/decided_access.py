@@ -33,6 +33,7 @@ DECIDED = {
     },
     Access.VIEWER: {
         "GET /api/v1/alerts",
+        "GET /api/v1/alerts/<id:alert_id>",
         "GET /api/v1/articles",
         "GET /api/v1/articles/<id:article_id>",
         "GET /api/v1/auth/access-keys",
@@ -76,6 +77,7 @@ DECIDED = {
         "GET /rq/assets/<name>",
     },
     Access.OPERATOR: {
+        "POST /api/v1/alerts/<id:alert_id>/acknowledge",
         "POST /api/v1/cascade/allocations/<id:allocation_id>/cancel",
         "POST /api/v1/cascade/allocations/<id:allocation_id>/retry",
         "POST /api/v1/cascade/allocations/selections",
