@@ -231,16 +231,5 @@ def _failed_notices(session: Session, ids: Sequence[str]) -> dict[str, int]:
     return {row[0]: row[1] for row in session.execute(query)} if ids else {}
 
 
-def prune(session: Session) -> int:
-    """Forget alerts that were closed long ago, a bounded number at a time."""
-    old = select(Alert.id).where(Alert.closed_at < now(-KEPT_DAYS * 86_400)).limit(PRUNED)
-    ids = session.scalars(old).all()
-    for table, column in ((AlertNotice, AlertNotice.alert_id), (Alert, Alert.id)):
-        session.execute(
-            delete(table).where(column.in_(ids)), execution_options={"synchronize_session": False}
-        )
-    return len(ids)
-
-
 def _key(rule: str, subject: str) -> str:
     return f"{rule}:{subject}"

@@ -114,6 +114,7 @@ DECIDED = {
 }
 # POSTs that make nothing new, or that are harmless to repeat by themselves: no `Idempotency-Key`.
 REPEATABLE = {
+    "POST /api/v1/alerts/<id:alert_id>/acknowledge",
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/logout",
     "POST /api/v1/auth/refresh",
