@@ -19,7 +19,7 @@ CHILDREN = ("child-1", "child-2")
 OUTSIDE = ("feeds", "receivers")
 
 SETTLING_SECONDS = 2.0
-SECONDS_PER_FAULT = 2.5
+SECONDS_PER_FAULT = 2.0
 SERVER_PAUSE_SECONDS = 6.0
 
 
@@ -36,12 +36,12 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     # processes
-    "kill_process": Kind((*PARTS, *WORKING, *WORKING), weight=6),
+    "kill_process": Kind((*PARTS, *WORKING, *WORKING, *WORKING), weight=10),
     "kill_part": Kind(PARTS, weight=3),
     "stop_part": Kind(PARTS, weight=2),
     "lose_host": Kind(WORKING, (4.0, 12.0), weight=2),
     "freeze_process": Kind(PARTS, (1.0, 8.0), weight=3),
-    "freeze_past_lease": Kind(WORKING, (1.2, 1.6), weight=3, in_leases=True),
+    "freeze_past_lease": Kind(WORKING, (1.2, 1.6), weight=5, in_leases=True),
     "skew_clock": Kind((SKEWED,), weight=2),
     "kill_child": Kind(CHILDREN, weight=1),
     # servers

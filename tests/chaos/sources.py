@@ -30,7 +30,7 @@ class Feeds(FeedServer):
         for feed in self.feeds.values():
             temper = chance.random()
             # A slow redirect loop would take half a minute for each of its attempts.
-            slow = temper < 0.15 and not feed.broken
+            slow = temper < 0.3 and not feed.broken
             feed.delay = chance.uniform(1.0, 6.0) if slow else chance.uniform(0.0, 0.3)
             if temper > 0.9 and not feed.broken:
                 self.flaky.add(feed.number)
