@@ -121,6 +121,13 @@ class Settings(AlarmSettings):
         "",
         "of a child: the secret that its parent showed once",
     )
+    metrics_token: str = _setting(
+        "CASCADE_METRICS_TOKEN",
+        "http.metrics_token",
+        text,
+        "",
+        "bearer token that Prometheus must send for /metrics; empty: everybody may read it",
+    )
     lease_seconds: float = _setting(
         "CASCADE_LEASE_SECONDS",
         "work.lease_seconds",
@@ -254,6 +261,11 @@ class Settings(AlarmSettings):
     def embedded_database(self) -> bool:
         """Whether the database is the data directory's own SQLite file."""
         return self.database_url.startswith("sqlite")
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Where the processes of this data directory count for Prometheus."""
+        return self.data_dir / "prometheus"
 
     @property
     def outbox_dir(self) -> Path:

@@ -15,7 +15,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$script")" && pwd -P) || exit 2
 case ${1-} in
     -h | --help)
         cat <<'USAGE'
-Usage: start_workers.sh [--node NAME] [--workers N] [QUEUE …]
+Usage: start_workers.sh [--node NAME] [--workers N] [--metrics-port PORT] [QUEUE …]
 
 Starts N worker processes for each queue and keeps them running; SIGTERM or Ctrl-C stops them warm.
 Without a queue: the queues of the node, or `default` (deliveries) without --node.

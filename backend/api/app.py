@@ -10,7 +10,7 @@ from redis import Redis
 from sqlalchemy import Engine
 from werkzeug.routing import BaseConverter
 
-from backend import bootstrap
+from backend import bootstrap, metrics
 from backend.api.access import guard
 from backend.api.access_keys import access_keys
 from backend.api.alerts import alerts
@@ -22,7 +22,7 @@ from backend.api.child_reports import child_reports
 from backend.api.child_work import child_work
 from backend.api.children import children
 from backend.api.claiming import Claiming, Leases
-from backend.api.context import NAME, Parts
+from backend.api.context import NAME, MetricsPart, Parts
 from backend.api.contract import Contract
 from backend.api.cors import allow_origins
 from backend.api.docs import docs
@@ -35,6 +35,7 @@ from backend.api.login import login
 from backend.api.login_guard import LoginGuard
 from backend.api.login_page import login_page
 from backend.api.message_tasks import message_tasks
+from backend.api.metrics import watching
 from backend.api.nodes import nodes
 from backend.api.operations import operations
 from backend.api.queue_dashboard import mount
@@ -59,6 +60,7 @@ PAGES = (
     docs,
     home,
     login_page,
+    watching,
 )
 ROUTES = (
     access_keys,
@@ -125,6 +127,7 @@ def create_app_from_environment() -> Contract:
     """
     settings = bootstrap.ensure_secret_key(bootstrap.load_settings())
     bootstrap.configure_logging(settings, "parent")
+    metrics.share(settings.metrics_dir)
     log_request_ids()
     app = create_app(settings, threads=settings.gunicorn_threads)
     try:
@@ -151,6 +154,7 @@ def _build(settings: Settings) -> Parts:
         http=bootstrap.build_http(settings),
         freshness=bootstrap.build_freshness(settings),
         login_guard=_login_guard(settings),
+        metrics=MetricsPart(settings.metrics_dir, settings.metrics_token),
         trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),
         children=_build_child_parts(settings, engine, redis, cipher),
         flow_seconds=settings.alarm_flow_seconds,

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, cast
 
 from flask import current_app, g, has_request_context, request
@@ -29,6 +30,14 @@ Language = Literal["en", "zh"]
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsPart:
+    """Where this machine's processes count, and the token that whoever reads it must send; empty: none."""
+
+    directory: Path
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """The parent's parts; `redis` is `None` without an address: work is then committed and starts later.
 
@@ -49,6 +58,7 @@ class Parts:
     trusted_proxies: tuple[Network, ...]
     flow_seconds: float
     watch: Callable[[threading.Event], None]
+    metrics: MetricsPart
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ from urllib.parse import quote
 
 from flask import Flask, Response, g, request
 
+from backend import metrics
 from backend.domain.identifiers import new_id
 
 log = logging.getLogger(__name__)
 
 HEADER = "X-Request-ID"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 USABLE_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -71,11 +73,20 @@ def _finish(answer: Response) -> Response:
     if request.path.startswith("/api/"):
         # Tokens, receivers and cookies pass here.
         answer.headers["Cache-Control"] = "no-store"
-    milliseconds = (time.monotonic() - g.started) * 1000
+    seconds = time.monotonic() - g.started
+    _count(answer, seconds)
     asker = g.get("node") or g.get("user")
     name = asker.name if asker else "-"
-    log.info("%s %s %d %.0f ms %s", request.method, asked_path(), answer.status_code, milliseconds, name)
+    log.info("%s %s %d %.0f ms %s", request.method, asked_path(), answer.status_code, seconds * 1000, name)
     return answer
+
+
+def _count(answer: Response, seconds: float) -> None:
+    # The rule and not the path: labels must be few. Both prefixes of the children's routes are one.
+    route = request.url_rule.rule.replace("/wx/cascade/", "/cascade/") if request.url_rule else "none"
+    method = request.method if request.method in METHODS else "other"
+    metrics.count(metrics.REQUESTS, method=method, route=route, status=str(answer.status_code))
+    metrics.observe(metrics.REQUEST_DURATION, seconds, route=route)
 
 
 def _forget(_error: BaseException | None) -> None:

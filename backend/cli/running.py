@@ -24,12 +24,30 @@ from backend.workers import node
 from config import ROOT, Settings
 
 
+def _metrics_address(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> tuple[str, int] | None:
+    if value is None:
+        return None
+    address, _, port = value.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise click.BadParameter(f"must be PORT or ADDRESS:PORT, such as 9100 or 0.0.0.0:9100, not {value}")
+    return address.strip("[]") or "127.0.0.1", int(port)
+
+
 @click.command()
 @click.argument("words", nargs=-1, metavar="[NAME] [QUEUE]...")
 @click.option("--node", "name", help="The node's name, when every word is a queue.", hidden=True)
 @click.option("--only-queues", is_flag=True, help="Every word is a queue.", hidden=True)
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Workers per queue."
+)
+@click.option(
+    "--metrics-port",
+    "metrics_at",
+    metavar="[ADDRESS:]PORT",
+    callback=_metrics_address,
+    help="Answer Prometheus here, for a node on a machine without the parent; ADDRESS is 127.0.0.1 if left out.",
 )
 @options.data_dir
 @click.pass_context
@@ -39,6 +57,7 @@ def run(
     name: str | None,
     only_queues: bool,
     workers: int,
+    metrics_at: tuple[str, int] | None,
     data_dir: Path | None,
 ) -> None:
     """Run a node on this machine, in the foreground; without NAME the parent's own workers on `default`."""
@@ -52,9 +71,9 @@ def run(
     by_node = _queues_by_node(settings, name, words)
     if len(by_node) == 1:
         [(name, queues)] = by_node.items()
-        context.exit(node.main(name, workers, queues, settings))
+        context.exit(node.main(name, workers, queues, settings, metrics_at))
     configure_logging(settings, "workers")
-    run_several(settings, {one: _command(one, workers, queues) for one, queues in by_node.items()})
+    run_several(settings, _commands(by_node, workers, metrics_at))
 
 
 def _refuse_wildcards(queues: Sequence[str]) -> None:
@@ -93,6 +112,17 @@ def _owners(session: Session) -> dict[str, str | None]:
     """By queue, the name of the attached node that it belongs to; `default` is the parent's."""
     attached = [one for one in list_nodes(session) if one.node_type == 1 and one.transport == "attached"]
     return {DEFAULT_QUEUE: None} | {one.queue: one.name for one in attached}
+
+
+def _commands(
+    by_node: Mapping[str | None, Sequence[str]], workers: int, metrics_at: tuple[str, int] | None
+) -> dict[str | None, list[str]]:
+    commands = {one: _command(one, workers, queues) for one, queues in by_node.items()}
+    if metrics_at is not None:
+        # Any of them answers for all processes of the data directory.
+        first = next(iter(commands.values()))
+        first[first.index("--") : first.index("--")] = ["--metrics-port", f"{metrics_at[0]}:{metrics_at[1]}"]
+    return commands
 
 
 def _command(name: str | None, workers: int, queues: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend import bootstrap
+from backend import bootstrap, metrics
 from backend.dispatch import queues, scheduler
 from backend.dispatch.notifying import Notifying
 from backend.dispatch.pump import Limits, pump
@@ -225,6 +225,7 @@ def main() -> int:
     try:
         settings = bootstrap.load_settings()
         bootstrap.configure_logging(settings, "beat")
+        metrics.share(settings.metrics_dir)
         beat = build(settings)
         require_current(beat.engine)
         serve(beat, stop)

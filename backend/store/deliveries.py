@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from backend import metrics
 from backend.domain.orders import (
     DeliveryArticle,
     DeliveryOrder,
@@ -23,6 +24,7 @@ from backend.domain.retry import AskAPerson, GiveUp, RetryIn, RetryPolicy, decid
 from backend.store import settlement, transitions
 from backend.store.cipher import Cipher
 from backend.store.columns import now
+from backend.store.session import count_on_commit
 from backend.store.tables import Article, Delivery, Feed, MessageTask
 from backend.store.tables import DeliveryArticle as DeliveryArticleRow
 from backend.store.transitions import Change
@@ -207,7 +209,7 @@ def _release_rest(session: Session, allocation_id: str) -> None:
 
 
 def _acknowledge(session: Session, receipt: Receipt) -> None:
-    transitions.move(
+    delivered = transitions.move(
         session,
         Delivery,
         [receipt.delivery_id],
@@ -221,6 +223,7 @@ def _acknowledge(session: Session, receipt: Receipt) -> None:
         warning=_warning(receipt),
         ended_at=now(),
     )
+    count_on_commit(session, metrics.ATTEMPTS, delivered, kind="deliver", outcome="done", code="")
 
 
 def _warning(receipt: Receipt) -> Any:
@@ -243,14 +246,7 @@ def _refuse(
         return
     # What failed before it was marked as being sent is an attempt too: else it would be tried for ever.
     attempts = row.attempts if row.in_flight else row.attempts + 1
-    values: dict[str, Any] = {
-        "attempts": attempts,
-        "in_flight": False,
-        "status_code": receipt.status_code,
-        "excerpt": receipt.excerpt[:2000],
-        "error_code": failure.code,
-        "error_message": failure.message,
-    }
+    values = _refused(receipt, failure, attempts)
     decision = decide_delivery(
         policy.retry,
         failure,
@@ -260,6 +256,7 @@ def _refuse(
         repeatable=policy.repeatable(row.receiver_kind) or not row.in_flight,
     )
     ids = [receipt.delivery_id]
+    count_on_commit(session, metrics.ATTEMPTS, kind="deliver", outcome="failed", code=failure.code)
     match decision:
         case RetryIn(seconds):
             reason = f"attempt {attempts} failed; the next one comes in {seconds:.0f} s"
@@ -277,6 +274,17 @@ def _refuse(
             transitions.move(session, Delivery, ids, change, **values, ended_at=now())
         case _:
             assert_never(decision)
+
+
+def _refused(receipt: Receipt, failure: Failure, attempts: int) -> dict[str, Any]:
+    return {
+        "attempts": attempts,
+        "in_flight": False,
+        "status_code": receipt.status_code,
+        "excerpt": receipt.excerpt[:2000],
+        "error_code": failure.code,
+        "error_message": failure.message,
+    }
 
 
 def _hold_receiver(session: Session, receiver: str, seconds: float) -> None:

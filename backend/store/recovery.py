@@ -10,10 +10,12 @@ from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
+from backend import metrics
 from backend.domain.orders import Failure
 from backend.store import suspects, transitions
 from backend.store.columns import now
 from backend.store.deliveries import REPEATABLE_KIND
+from backend.store.session import count_on_commit
 from backend.store.tables import Allocation, Beat, Delivery, PublishTask, Pulse, WorkItem
 from backend.store.transitions import Change
 
@@ -113,6 +115,12 @@ def recover(session: Session, expired: Expired, delivery_attempts: int) -> bool:
     """
     if not expired.may_be_recovered(session):
         return False
+    recovered = _recover(session, expired, delivery_attempts)
+    count_on_commit(session, metrics.RECOVERIES, int(recovered), kind=expired.kind)
+    return recovered
+
+
+def _recover(session: Session, expired: Expired, delivery_attempts: int) -> bool:
     if expired.kind == "publish":
         return _recover_publish(session, expired)
     if _end_cancelled(session, expired):

@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from backend import metrics
 from backend.domain.database_errors import Remedy, Verdict
 from backend.domain.errors import HeldConnection, Unavailable
 from backend.store.circuit import Circuit
@@ -41,6 +42,7 @@ SQLITE_BUSY_SECONDS = 10
 SQLITE_LOOK_MILLISECONDS = 8
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 0.05
+COUNTED = "counted"
 
 _long_work: ContextVar[bool] = ContextVar("long_work", default=False)
 _held = threading.local()
@@ -210,10 +212,12 @@ def _count_checkout(_connection: object, _record: object, _proxy: object) -> Non
     if _long_work.get():
         raise HeldConnection
     _held.count = getattr(_held, "count", 0) + 1
+    metrics.count(metrics.CONNECTIONS)
 
 
 def _count_checkin(_connection: object, _record: object) -> None:
     _held.count = max(0, getattr(_held, "count", 0) - 1)
+    metrics.count(metrics.CONNECTIONS, -1)
 
 
 @contextmanager
@@ -309,7 +313,15 @@ def _once(engine: Engine, work: Callable[[Session], T]) -> T:
             # The connection may be half dead or hold a broken transaction: the next attempt gets another.
             session.invalidate()
             raise
+        for meter, amount, labels in session.info.get(COUNTED, ()):
+            metrics.count(meter, amount, **labels)
         return result
+
+
+def count_on_commit(session: Session, meter: metrics.Meter, amount: float = 1, **labels: str) -> None:
+    """Count what the transaction does, once it is done: what is rolled back or tried again is not counted."""
+    if amount:
+        session.info.setdefault(COUNTED, []).append((meter, amount, labels))
 
 
 def read(engine: Engine, work: Callable[[Session], T], *, attempts: int = ATTEMPTS) -> T:

@@ -11,6 +11,7 @@ from typing import Any, assert_never
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
+from backend import metrics
 from backend.domain.messages import render
 from backend.domain.orders import Failure, ItemOutcome, Outcome, Postponement
 from backend.domain.ports import Standing
@@ -19,6 +20,7 @@ from backend.store import hosts, transitions
 from backend.store.collecting import Collected, make_deliveries, store_articles
 from backend.store.columns import now
 from backend.store.feed_health import lock_feeds, note_ends
+from backend.store.session import count_on_commit
 from backend.store.tables import Allocation, WorkItem, core
 from backend.store.transitions import Change
 
@@ -97,7 +99,10 @@ def end(session: Session, outcome: Outcome, change: Change, **values: Any) -> St
     ):
         return Standing.HELD
     locked = transitions.lock(session, Allocation, outcome.allocation_id)
-    return Standing.HELD if locked is not None and locked[1] == outcome.execution else Standing.SUPERSEDED
+    if locked is not None and locked[1] == outcome.execution:
+        return Standing.HELD
+    count_on_commit(session, metrics.REFUSED, kind=outcome.kind)
+    return Standing.SUPERSEDED
 
 
 def _end_as(
@@ -242,7 +247,7 @@ def _succeed(session: Session, items: Sequence[ItemOutcome], new: Mapping[str, S
         found = max(len(one.result.articles), one.result.reported_count) if one.result else 0
         by_counts.setdefault((found, len(new.get(one.feed_id, ()))), []).append(one.item_id)
     for (found, fresh), ids in by_counts.items():
-        transitions.move(
+        done = transitions.move(
             session,
             WorkItem,
             ids,
@@ -256,6 +261,7 @@ def _succeed(session: Session, items: Sequence[ItemOutcome], new: Mapping[str, S
             not_before=None,
             ended_at=now(),
         )
+        count_on_commit(session, metrics.ATTEMPTS, done, kind="update", outcome="done", code="")
 
 
 def _fail(session: Session, row: Any, failure: Failure, policy: RetryPolicy) -> bool:
@@ -267,6 +273,7 @@ def _fail(session: Session, row: Any, failure: Failure, policy: RetryPolicy) -> 
         "error_code": failure.code,
         "error_message": failure.message,
     }
+    count_on_commit(session, metrics.ATTEMPTS, kind="update", outcome="failed", code=failure.code)
     decision = decide_item(policy, failure, attempt, random.random())  # noqa: S311
     match decision:
         case RetryIn(seconds):

@@ -13,8 +13,10 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, CursorResult, insert, select, update
 from sqlalchemy.orm import Session
 
+from backend import metrics
 from backend.domain.states import LIFE_CYCLES
 from backend.store.columns import now
+from backend.store.session import count_on_commit
 from backend.store.tables import Allocation, Delivery, History, PublishTask, Run, Tick, WorkItem, core
 
 Noun = type[Allocation] | type[WorkItem] | type[Delivery] | type[Run] | type[Tick] | type[PublishTask]
@@ -123,8 +125,9 @@ def _update(
         .where(*where)
         .values(state=change.target, reason=change.reason[:REASON_LENGTH], **values)
     )
-    result = session.execute(statement)
-    return cast("CursorResult[Any]", result).rowcount
+    moved = cast("CursorResult[Any]", session.execute(statement)).rowcount
+    count_on_commit(session, metrics.MOVES, moved, noun=NOUNS[table], state=change.target)
+    return moved
 
 
 def record(session: Session, noun: str, ids: Sequence[str], source: str, change: Change) -> None:
@@ -173,6 +176,7 @@ def create(
         raise IllegalMoveError(f"{cycle.noun}: nothing -> {state}")
     reason = reason[:REASON_LENGTH]
     session.execute(insert(core(table)), [{**row, "state": state, "reason": reason} for row in rows])
+    count_on_commit(session, metrics.MOVES, len(rows), noun=NOUNS[table], state=state)
     if table in RECORDED:
         ids = [str(row["id"]) for row in rows]
         record(session, NOUNS[table], ids, "", Change((), state, actor, reason))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from backend import metrics
 from backend.domain.errors import Unavailable
 from backend.domain.orders import Failure, Freeze, ItemOutcome, Outcome, Receipt, WorkOrder
 from backend.domain.ports import Ledger, Standing
@@ -42,8 +43,10 @@ class Executor:
     def execute(self, order: WorkOrder) -> Standing:
         """Work and settle; the lease is renewed until the outcome is safe in the database or in the outbox."""
         with self.leases.held(order):
-            outcome = self._work(order)
-            standing = self._settle(outcome, order.queue)
+            with metrics.timed(metrics.PHASES, phase="work", kind=order.kind):
+                outcome = self._work(order)
+            with metrics.timed(metrics.PHASES, phase="settle", kind=order.kind):
+                standing = self._settle(outcome, order.queue)
         self.settled()
         return standing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -10,6 +11,7 @@ from typing import TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from backend import metrics
 from backend.domain.orders import Freeze, Outcome, WorkOrder
 from backend.domain.ports import Lease, Standing
 from backend.domain.retry import RetryPolicy
@@ -44,7 +46,7 @@ class SqlLedger:
 
     def begin(self, allocation_id: str, attempt: int, execution: str) -> WorkOrder | None:
         """See `Ledger.begin`."""
-        return self._transact(
+        return self._begin(
             lambda session: self._order(
                 session, execution, allocations.begin(session, allocation_id, attempt, execution, self.taker)
             )
@@ -61,7 +63,14 @@ class SqlLedger:
                 begun = allocations.begin_next(session, queue, execution, max_size, self.taker, idle=idle)
             return self._order(session, execution, begun)
 
-        return self._transact(begin)
+        return self._begin(begin)
+
+    def _begin(self, work: Callable[[Session], WorkOrder | None]) -> WorkOrder | None:
+        started = time.monotonic()
+        order = self._transact(work)
+        if order is not None:
+            metrics.observe(metrics.PHASES, time.monotonic() - started, phase="begin", kind=order.kind)
+        return order
 
     def _order(self, session: Session, execution: str, begun: Begun | None) -> WorkOrder | None:
         if begun is None:

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from backend import bootstrap
+from backend import bootstrap, metrics
 from backend.dispatch import queues
 from backend.dispatch.broker import connect
 from backend.domain.errors import CascadeError, ConfigurationError
@@ -72,8 +72,16 @@ class Place:
     queues: tuple[str, ...]
 
 
-def main(node_name: str | None, workers: int, names: Sequence[str], settings: Settings) -> int:
+def main(
+    node_name: str | None,
+    workers: int,
+    names: Sequence[str],
+    settings: Settings,
+    metrics_at: tuple[str, int] | None = None,
+) -> int:
     """Run a node's workers until SIGTERM; `None` means the parent's own, on `default`.
+
+    `metrics_at`: where Prometheus may ask this node, an address and a port.
 
     Returns 0 after a warm stop and 2 when something needed is missing, said in one sentence before any worker starts.
     """
@@ -84,6 +92,7 @@ def main(node_name: str | None, workers: int, names: Sequence[str], settings: Se
         log.error("%s", error)  # noqa: TRY400
         return REFUSED
     plugins = _preload(place)
+    metrics.share(settings.metrics_dir)
     instance = new_id()
     count, deaths = SharedCount(), DeathPipe()
     slots = max(1, math.ceil(place.capacity / max(1, workers)))
@@ -93,7 +102,9 @@ def main(node_name: str | None, workers: int, names: Sequence[str], settings: Se
         for number in range(workers)
     ]
     presence = Child(
-        "presence", lambda: _presence(settings, place, instance, count, deaths, plugins), counted=False
+        "presence",
+        lambda: _presence(settings, place, instance, count, deaths, plugins, metrics_at),
+        counted=False,
     )
     log.info(
         "node %s: %d workers on each of %s, %d slots each",
@@ -264,7 +275,10 @@ def _presence(
     count: SharedCount,
     deaths: DeathPipe,
     plugins: Plugins,
+    metrics_at: tuple[str, int] | None,
 ) -> int:
+    if metrics_at is not None:
+        _serve_metrics(settings, *metrics_at)
     engine = bootstrap.build_engine(settings, pooled=False)
     ledger = build_ledger(settings, engine, place.node_id, Start(instance, ""))
     signals = signals_for(settings.redis_url, place.queues[0])
@@ -290,6 +304,15 @@ def _presence(
         inherit=heir.settle_estates,
     )
     return presence.serve()
+
+
+def _serve_metrics(settings: Settings, address: str, port: int) -> None:
+    try:
+        metrics.serve(settings.metrics_dir, address, port)
+        log.info("metrics of this node: http://%s:%d/metrics", address, port)
+    except OSError as error:
+        # Work goes on unwatched rather than not at all.
+        log.error("the metrics can't be served on %s:%d: %s", address, port, error)  # noqa: TRY400
 
 
 def _outbox(settings: Settings, place: Place) -> Outbox:

@@ -87,6 +87,9 @@ class WakeUpWorker(SimpleWorker):
         if pipeline is None and not self.connection.sismember(self._registry, self.key):
             self._register_anew()
         super().heartbeat(timeout, pipeline)
+        if pipeline is None:
+            # Left out between two jobs (`set_state`), but people watch whether workers are busy.
+            self.connection.hset(self.key, "state", self._state)
 
     def _register_anew(self) -> None:
         log.warning("Redis forgot this worker; it registers again")

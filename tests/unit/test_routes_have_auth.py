@@ -27,6 +27,7 @@ DECIDED_OPEN = {
     "login.log_in",
     "login_page.form",
     "login_page.submit",
+    "metrics.show",
 }
 
 

@@ -7,6 +7,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Log in first: POST /api/v1/auth/login, then send Authorization: Bearer <access_token>.",
         "请先登录：POST /api/v1/auth/login，然后携带 Authorization: Bearer <access_token>。",
     ),
+    "metrics_token": (
+        "The metrics need the bearer token of CASCADE_METRICS_TOKEN: put it into Prometheus' `authorization.credentials`.",
+        "读取指标需要 CASCADE_METRICS_TOKEN 中的令牌：请写入 Prometheus 的 `authorization.credentials`。",
+    ),
     "dead_token": (
         "The login has expired or was ended; log in again.",
         "登录已过期或已被终止；请重新登录。",

@@ -17,6 +17,7 @@ DECIDED = {
         "GET /login",
         "POST /login",
         "GET /openapi.json",
+        "GET /metrics",
         "GET /readyz",
     },
     Access.NODE: {
