@@ -82,7 +82,6 @@ def main(
     """Run a node's workers until SIGTERM; `None` means the parent's own, on `default`.
 
     `metrics_at`: where Prometheus may ask this node, an address and a port.
-
     Returns 0 after a warm stop and 2 when something needed is missing, said in one sentence before any worker starts.
     """
     bootstrap.configure_logging(settings, node_name or "workers")
@@ -91,6 +90,10 @@ def main(
     except CascadeError as error:
         log.error("%s", error)  # noqa: TRY400
         return REFUSED
+    return _run(place, workers, settings, metrics_at)
+
+
+def _run(place: Place, workers: int, settings: Settings, metrics_at: tuple[str, int] | None) -> int:
     plugins = _preload(place)
     metrics.share(settings.metrics_dir)
     instance = new_id()
