@@ -20,7 +20,7 @@ from redis import Redis
 from sqlalchemy import Engine
 
 import config
-from backend.dispatch.broker import ANSWER_SECONDS, RETRIES, connect
+from backend.dispatch.broker import ANSWER_SECONDS, RETRIES, Patience, connect
 from backend.dispatch.pump import Limits
 from backend.dispatch.sweeping import Sweeper
 from backend.dispatch.telling import Sender, Telling, labelled
@@ -41,6 +41,9 @@ SOURCES = "cascade.sources"
 NOTIFIERS = "cascade.notifiers"
 # By group: where a plug-in says its name, and the method that it must have.
 PORTS = {SOURCES: ("kind", "fetch"), NOTIFIERS: ("name", "send")}
+# The database knows everything: nobody waits for Redis again and again.
+REDIS_TRY_SECONDS = 3.0
+REDIS_REST_SECONDS = 2.0
 LOG_FORMAT = "%(asctime)s %(levelname)s {part}[%(process)d] %(name)s: %(message)s"
 
 log = logging.getLogger(__name__)
@@ -88,12 +91,21 @@ def build_engine(settings: Settings, *, pooled: bool, patience: Patience | None 
 
 
 def build_redis(
-    settings: Settings, *, retries: int = RETRIES, answer_seconds: float = ANSWER_SECONDS
+    settings: Settings,
+    *,
+    retries: int = RETRIES,
+    answer_seconds: float = ANSWER_SECONDS,
+    rest_seconds: float = REDIS_REST_SECONDS,
+    says: bool = True,
 ) -> Redis:
-    """The Redis client. Raises `ConfigurationError` when there is no address."""
+    """The Redis client of those for whom Redis only makes things quicker: it gives up soon and then leaves Redis alone for a moment.
+
+    Raises `ConfigurationError` when there is no address.
+    """
     if not settings.redis_url:
         raise ConfigurationError("no_redis")
-    return connect(settings.redis_url, retries=retries, answer_seconds=answer_seconds)
+    patience = Patience(retries, seconds=REDIS_TRY_SECONDS, rest_seconds=rest_seconds, says=says)
+    return connect(settings.redis_url, answer_seconds=answer_seconds, patience=patience)
 
 
 def build_cipher(settings: Settings) -> Cipher:

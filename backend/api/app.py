@@ -176,7 +176,11 @@ def _build_child_parts(settings: Settings, engine: Engine, redis: Redis | None, 
 
 def _login_guard(settings: Settings) -> LoginGuard:
     # Somebody waits for the login: better a count of one's own at once than a shared one after many retries.
-    redis = bootstrap.build_redis(settings, retries=0, answer_seconds=1.0) if settings.redis_url else None
+    redis = (
+        bootstrap.build_redis(settings, retries=0, answer_seconds=1.0, says=False)
+        if settings.redis_url
+        else None
+    )
     return LoginGuard(redis, settings.login_lock_seconds)
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
@@ -18,6 +19,7 @@ from backend.api.answers import failure
 from backend.api.context import language
 from backend.api.schemas.common import TAGS
 from backend.api.tracing import asked_path
+from backend.dispatch.broker import fault_of
 from backend.domain.errors import (
     CascadeError,
     Conflict,
@@ -80,6 +82,7 @@ def answer_errors(app: Flask) -> None:
     app.register_error_handler(DBAPIError, _database)
     for away in (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError):
         app.register_error_handler(away, _without_redis)
+    app.register_error_handler(RedisError, _without_redis)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -155,6 +158,11 @@ def _database(error: DBAPIError) -> Response:
 
 def _without_redis(_error: Exception) -> Response:
     return _known(Unavailable(part="Redis"))
+def _without_redis(error: RedisError) -> Response:
+    fault = fault_of(error)
+    if not fault.passes:
+        return _unexpected(error)
+    return _known(Unavailable("redis_needed", reason=fault.sentence(language())))
 
 
 def _unexpected(error: Exception) -> Response:

@@ -19,6 +19,7 @@ from typing import Protocol
 from redis import Redis
 from redis.exceptions import RedisError
 
+from backend.dispatch.broker import fault_of
 from backend.domain.errors import TooManyRequests
 from backend.domain.identifiers import digest
 
@@ -140,6 +141,7 @@ class LoginGuard:
         self._shared = RedisCounter(redis, lock_seconds) if redis is not None else None
         self._own = MemoryCounter(lock_seconds)
         self._away_until = 0.0
+        self._fell_back = False
 
     @contextmanager
     def checking(self, name: str, address: str) -> Iterator[Check]:
@@ -172,9 +174,12 @@ class LoginGuard:
     def _ask(self, key: str) -> tuple[Counter, float | None]:
         if self._shared is not None and time.monotonic() >= self._away_until:
             try:
-                return self._shared, self._shared.admit(key)
+                wait = self._shared.admit(key)
             except RedisError as error:
                 self._fall_back(error)
+            else:
+                self._fell_back = False
+                return self._shared, wait
         return self._own, self._own.admit(key)
 
     def _conclude(self, counter: Counter, key: str, outcome: str) -> None:
@@ -186,7 +191,8 @@ class LoginGuard:
 
     def _fall_back(self, error: RedisError) -> None:
         self._away_until = time.monotonic() + AWAY_SECONDS
-        log.warning("wrong passwords are counted per process: Redis does not answer (%s)", error)
+        level, self._fell_back = logging.DEBUG if self._fell_back else logging.WARNING, True
+        log.log(level, "wrong passwords are counted per process: %s", fault_of(error).sentence())
 
 
 @dataclass(slots=True)

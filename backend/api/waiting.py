@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
 from backend.dispatch import queues
+from backend.dispatch.broker import note_fault
 from backend.domain.errors import Unavailable
 from backend.store import claims
 from backend.store.session import read
@@ -137,9 +138,7 @@ class WorkWaits:
             try:
                 self._hear(redis)
             except RedisError as error:
-                log.warning(
-                    "long polls look into the database: Redis does not answer (%s)", type(error).__name__
-                )
+                note_fault(log, error, "long polls look into the database")
                 time.sleep(RECONNECT_SECONDS)
 
     def _hear(self, redis: Redis) -> None:

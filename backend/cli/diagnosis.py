@@ -16,8 +16,8 @@ from backend.bootstrap import PORTS, load_settings, try_plugins
 from backend.cli.child_diagnosis import look_at_child
 from backend.cli.findings import Finding
 from backend.cli.language import language, say
-from backend.cli.opening import address_of, reachable_engine, redis_address
-from backend.dispatch.broker import connect
+from backend.cli.opening import address_of, reachable_engine
+from backend.dispatch.broker import connect, redis_address
 from backend.dispatch.health import queue_health
 from backend.dispatch.queues import DEFAULT_QUEUE
 from backend.domain.errors import CascadeError, ConfigurationError

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from backend.bootstrap import build_cipher, build_engine, ensure_secret_key, load_settings
 from backend.cli.language import say
 from backend.cli.output import note
-from backend.dispatch.broker import connect
+from backend.dispatch.broker import connect, redis_address
 from backend.domain.errors import ConfigurationError
 from backend.store.cipher import Cipher
 from backend.store.schema import require_current, schema_state
@@ -133,14 +133,6 @@ def reason_of(error: DBAPIError) -> str:
     arguments = getattr(error.orig, "args", ())
     words = arguments[-1] if arguments else error.orig
     return f"{words}" if not is_transient(error) else f"no connection: {words}"
-
-
-def redis_address(url: str) -> str:
-    """Where a Redis URL points to: never its password."""
-    options = connect(url).connection_pool.connection_kwargs
-    if "path" in options:
-        return str(options["path"])
-    return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
 
 
 def check_redis(url: str) -> None:

@@ -11,9 +11,10 @@ import click
 
 from backend.bootstrap import load_settings
 from backend.cli import options
-from backend.cli.opening import address_of, redis_address
+from backend.cli.opening import address_of
 from backend.cli.output import result
 from backend.cli.tables import listing
+from backend.dispatch.broker import redis_address
 from backend.domain.alarms import receiver_label
 from config import SETTINGS, Settings, read_file
 from config_values import Setting

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backend import bootstrap, metrics
 from backend.dispatch import queues, scheduler
+from backend.dispatch.broker import note_fault
 from backend.dispatch.notifying import Notifying
 from backend.dispatch.pump import Limits, pump
 from backend.dispatch.sweeping import Sweeper, mend
@@ -157,16 +158,15 @@ class Beat:
         try:
             for repair in self.sweeper.queues:
                 mend(repair)
-            self._answered("redis")
         except RedisError as error:
-            self._silent("redis", error)
+            note_fault(log, error, "nobody could look for jobs that Redis has lost")
 
     def wait(self, seconds: float) -> None:
         """Until a wake-up or the timer; without Redis the timer alone decides."""
         try:
             queues.wait_for_wake(self.redis, seconds)
         except RedisError as error:
-            self._silent("redis", error)
+            note_fault(log, error, "nothing wakes this beat but its timer")
             time.sleep(seconds)
 
     def farewell(self) -> None:

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.dispatch import queues
+from backend.dispatch.broker import fault_of
 from backend.domain.alarms import Thresholds
 from backend.domain.errors import Unavailable
 from backend.domain.signs import QueueSign
@@ -84,7 +85,9 @@ def _check(name: str, look: Callable[[], str]) -> Check:
         detail = look()
     except Unavailable as error:
         detail = error.sentence()
-    except (SQLAlchemyError, RedisError, OSError) as error:
+    except RedisError as error:
+        detail = fault_of(error).sentence()
+    except (SQLAlchemyError, OSError) as error:
         detail = f"does not answer ({type(error.__cause__ or error).__name__})"
     return Check(name, not detail, detail)
 
@@ -109,7 +112,7 @@ def _migrations(engine: Engine) -> str:
 def _redis(redis: Redis | None) -> str:
     if redis is None:
         return "there is no address; set REDIS_URL or start ./cascade up"
-    redis.ping()
+    queues.probe(redis)
     return ""
 
 

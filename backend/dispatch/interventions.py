@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
-
-from backend.dispatch import queues
+from backend.dispatch.queues import try_wake
 from backend.store import interventions, selections
 from backend.store.session import read, transact
 
@@ -20,15 +17,13 @@ if TYPE_CHECKING:
     from backend.store.interventions import Intervention
     from backend.store.selections import SelectionView
 
-log = logging.getLogger(__name__)
-
 APPLY_SECONDS = 5.0
 
 
 def cancel_allocation(engine: Engine, redis: Redis | None, allocation_id: str, actor: str) -> Intervention:
     """Cancel one allocation. Raises `NotFound` and `Conflict`."""
     done = transact(engine, lambda session: interventions.cancel(session, allocation_id, actor))
-    wake(redis)
+    try_wake(redis)
     return done
 
 
@@ -39,7 +34,7 @@ def retry_allocation(
     done = transact(
         engine, lambda session: interventions.retry(session, allocation_id, actor, unconfirmed=unconfirmed)
     )
-    wake(redis)
+    try_wake(redis)
     return done
 
 
@@ -57,15 +52,5 @@ def apply_selection(
     while transact(engine, lambda session: selections.apply_part(session, selection_id, actor)):
         if clock() >= deadline:
             break
-    wake(redis)
+    try_wake(redis)
     return read(engine, lambda session: selections.view_selection(session, selection_id))
-
-
-def wake(redis: Redis | None) -> None:
-    """Tell the beats that there may be something to plan; a lost wake-up costs a second."""
-    if redis is None:
-        return
-    try:
-        queues.wake(redis)
-    except RedisError as error:
-        log.debug("the beats were not woken: %s", error)

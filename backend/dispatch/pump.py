@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
+from backend.dispatch.broker import note_fault
 from backend.dispatch.queues import DEFAULT_QUEUE, announce, enqueue_many, node_queue
 from backend.domain import politeness
 from backend.domain.admission import WINDOW_SECONDS, admit
@@ -75,12 +76,8 @@ def _tell(redis: Redis | None, placed: list[Placed], limits: Limits) -> None:
         enqueue_many(redis, [one for one in placed if one.attached], limits.work_seconds)
         announce(redis, [one.queue for one in placed if not one.attached])
     except RedisError as error:
-        # Committed work is not lost: the sweeper enqueues what Redis does not know, and long polls look each second.
-        log.warning(
-            "Redis did not take %d allocations (%s); they are enqueued again",
-            len(placed),
-            type(error).__name__,
-        )
+        # Committed work is not lost: workers and long polls look for it, and the sweeper enqueues what Redis does not know.
+        note_fault(log, error, f"Redis did not take {len(placed)} allocations")
 
 
 def _has_items(session: Session) -> bool:

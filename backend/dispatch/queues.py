@@ -16,6 +16,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from backend.dispatch.broker import note_fault
 from backend.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ SETTLE_SECONDS = 30.0
 RESULT_SECONDS = 60
 FAILURE_SECONDS = 86400
 WAKE_KEY = "cascade:wake"
+PROBE_KEY = "cascade:probe"
+PROBE_SECONDS = 60
 WORK_CHANNEL = "cascade:work"
 NAME = re.compile(r"^(default|node:[a-z0-9]([a-z0-9-]*[a-z0-9])?(:publish)?)$")
 WILDCARD = re.compile(r"[*?\[\]]")
@@ -85,8 +88,12 @@ def enqueue_many(redis: Redis, placed: Iterable[Any], work_seconds: float, *, at
     for one in placed:
         by_queue.setdefault(one.queue, []).append(one)
     timeout = int(WAKE_UP_SECONDS + work_seconds + SETTLE_SECONDS)
-    for name, group in by_queue.items():
-        queue(redis, name).enqueue_many([_job(one, timeout, at_front=at_front) for one in group])
+    # One round trip for all queues: with a slow Redis, one for each would add up to minutes.
+    with redis.pipeline() as pipeline:
+        for name, group in by_queue.items():
+            jobs = [_job(one, timeout, at_front=at_front) for one in group]
+            queue(redis, name).enqueue_many(jobs, pipeline=pipeline)
+        pipeline.execute()
     return sum(len(group) for group in by_queue.values())
 
 
@@ -166,6 +173,11 @@ def withdraw(redis: Redis, name: str, allocation_id: str, attempt: int) -> None:
     pipeline.execute()
 
 
+def probe(redis: Redis) -> None:
+    """Prove that Redis takes writes: a full one or a replica answers a ping. Raises `RedisError`."""
+    redis.set(PROBE_KEY, "1", ex=PROBE_SECONDS)
+
+
 def wake(redis: Redis) -> None:
     """Tell a beat that there is something to plan; a lost wake-up costs a second. Raises `RedisError`."""
     pipeline = redis.pipeline(transaction=False)
@@ -180,7 +192,7 @@ def try_wake(redis: Redis | None) -> None:
         if redis is not None:
             wake(redis)
     except RedisError as error:
-        log.info("no beat could be woken (%s); its timer finds the work", type(error).__name__)
+        note_fault(log, error, "no beat was woken, its timer finds the work")
 
 
 def wait_for_wake(redis: Redis, seconds: float) -> bool:

@@ -28,10 +28,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "There is no Redis address: start ./cascade up, or set REDIS_URL.",
         "没有 Redis 地址：请启动 ./cascade up，或设置 REDIS_URL。",
     ),
-    "redis_away": (
-        "Redis does not answer ({reason}): start ./cascade up, or check REDIS_URL.",
-        "Redis 无响应（{reason}）：请启动 ./cascade up，或检查 REDIS_URL。",
-    ),
     "unknown_schema": (
         "The database's schema is newer than this program, or not Cascade's; update the program or choose another database.",
         "数据库结构比本程序新，或不是 Cascade 的；请升级程序或换一个数据库。",
