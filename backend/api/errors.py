@@ -8,9 +8,8 @@ from typing import Any
 from flask import Flask, Response, g, request
 from pydantic import ValidationError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
@@ -80,8 +79,6 @@ def answer_errors(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(PoolTimeout, _busy)
     app.register_error_handler(DBAPIError, _database)
-    for away in (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError):
-        app.register_error_handler(away, _without_redis)
     app.register_error_handler(RedisError, _without_redis)
     app.register_error_handler(Exception, _unexpected)
 
@@ -156,8 +153,8 @@ def _database(error: DBAPIError) -> Response:
     return _known(refused) if refused else _unexpected(error)
 
 
-def _without_redis(_error: Exception) -> Response:
-    return _known(Unavailable(part="Redis"))
+
+
 def _without_redis(error: RedisError) -> Response:
     fault = fault_of(error)
     if not fault.passes:

@@ -87,6 +87,7 @@ class Lane:
         return self.executor.kit.slots.free > self.refused and self.backlog() > 0
 
     def _begin_next(self) -> bool:
+        is_blind = self.clock() - self.last_look >= BLIND_LOOK_SECONDS
         self.last_look = self.clock()
         free = self.executor.kit.slots.free
         try:
@@ -97,6 +98,9 @@ class Lane:
             return False
         if order is not None:
             self.withdraw(order)
+            if is_blind:
+                # Redis may know nothing of what else waits: one a second would leave most slots empty.
+                self.last_look = float("-inf")
         # Work that waits although there is room is larger than the room: look again when that has grown.
         self.refused = free if order is None and self.backlog() > 0 else 0
         return self._start(order)

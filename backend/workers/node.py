@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from backend import bootstrap, metrics
 from backend.dispatch import queues
-from backend.dispatch.broker import connect
+from backend.dispatch.broker import fault_of
 from backend.domain.errors import CascadeError, ConfigurationError
 from backend.domain.identifiers import new_id
 from backend.domain.retry import RetryPolicy
@@ -44,6 +44,7 @@ from backend.workers.leases import Leases
 from backend.workers.ledger import SqlLedger
 from backend.workers.outbox import Outbox
 from backend.workers.presence import Presence, SharedCount
+from backend.workers.redis_watch import RedisWatch
 from backend.workers.run import use_lane
 from backend.workers.signals import Signals, signals_for
 from backend.workers.vitals import Vitals
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REFUSED = 2
-WORKER_REDIS_RETRIES = 60
 STOP_MARGIN_SECONDS = 3.0
 # Before the lease is over: the reason is then known, and what the process held is given back at once.
 SILENT_SHARE = 2 / 3
@@ -162,11 +162,12 @@ def _report_place(node_name: str | None, names: Sequence[str], settings: Setting
 
 def look_around(node_name: str | None, names: Sequence[str], settings: Settings) -> Place:
     """Check Redis and the database, find or make the node, and check the queue names. Raises `CascadeError`."""
-    redis = bootstrap.build_redis(settings)
+    redis = bootstrap.build_redis(settings, says=False)
     try:
         redis.ping()
     except RedisError as error:
-        raise ConfigurationError("redis_away", reason=type(error).__name__) from error
+        fault = fault_of(error)
+        raise ConfigurationError(fault.code, detail=fault.detail) from error
     engine = bootstrap.build_engine(settings, pooled=False)
     require_current(engine)
     bootstrap.build_cipher(settings)
@@ -230,7 +231,6 @@ def work(settings: Settings, place: Place, start: Start, name: str, slots: int, 
     """One worker process, after its fork: build everything that connects, then serve."""
     share_heaps()
     engine = bootstrap.build_engine(settings, pooled=False)
-    redis = connect(settings.redis_url, retries=WORKER_REDIS_RETRIES)
     signals = signals_for(settings.redis_url, name)
     ledger = build_ledger(settings, engine, place.node_id, start)
     kit = _kit(settings, signals, slots, plugins)
@@ -248,11 +248,13 @@ def work(settings: Settings, place: Place, start: Start, name: str, slots: int, 
     use_lane(lane, ledger.prove)
     leases.start()
     worker = WakeUpWorker(
-        redis,
+        settings.redis_url,
         name,
         f"{name}.{start.worker}".replace(":", "."),
-        kit.stop.set,
-        Limits(megabytes=settings.worker_megabytes, abandoned=lambda: kit.slots.abandoned),
+        on_stop=kit.stop.set,
+        limits=Limits(megabytes=settings.worker_megabytes, abandoned=lambda: kit.slots.abandoned),
+        serve=lane.serve,
+        work_seconds=max(settings.update_seconds, settings.deliver_seconds),
     )
     return worker.serve()
 
@@ -295,6 +297,7 @@ def _presence(
         listen=deaths.heard,
         offer=lambda placed: signals.offer(placed, bootstrap.build_limits(settings).work_seconds),
     )
+    watched = bootstrap.build_redis(settings, retries=0, rest_seconds=0.0, says=False)
     presence = Presence(
         engine=engine,
         ledger=ledger,
@@ -305,6 +308,7 @@ def _presence(
         workers=count,
         sources=None if delivering else tuple(plugins.sources),
         inherit=heir.settle_estates,
+        redis=RedisWatch(engine, watched, place.node_id, place.name),
     )
     return presence.serve()
 

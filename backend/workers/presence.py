@@ -25,6 +25,7 @@ from backend.domain.signs import DiskSign
 from backend.store import nodes, signs
 from backend.store.session import transact
 from backend.workers.outbox import Outbox
+from backend.workers.redis_watch import RedisWatch
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Presence:
     workers: SharedCount
     sources: tuple[str, ...] | None = None
     inherit: Callable[[], None] = lambda: None
+    redis: RedisWatch | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     last_beat: float = float("-inf")
     last_count: int = -1
@@ -91,6 +93,8 @@ class Presence:
         if now - self.last_beat >= BEAT_SECONDS or count != self.last_count:
             self.last_beat, self.last_count = now, count
             self._try(self._beat)
+            if self.redis is not None:
+                self._try(self.redis.look)
         if now - self.last_drain >= DRAIN_SECONDS:
             self.last_drain = now
             self._try(self._drain)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from redis.exceptions import RedisError
 
 from backend.dispatch import queues
-from backend.dispatch.broker import connect
+from backend.dispatch.broker import Patience, connect, note_fault
 from backend.domain.orders import WorkOrder
 from backend.store.planning import Placed
 
@@ -23,17 +22,15 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 0.5
-MUTE_SECONDS = 3.0
+REST_SECONDS = 3.0
 
 
 @dataclass(slots=True)
 class Signals:
-    """Wake-ups, backlog and withdrawals of one queue. After a failure Redis is left alone for some seconds."""
+    """Wake-ups, backlog and withdrawals of one queue."""
 
     redis: Redis
     queue: str
-    clock: Callable[[], float] = time.monotonic
-    muted_until: float = float("-inf")
 
     def wake(self) -> None:
         """Tell a beat that there may be something to plan."""
@@ -53,19 +50,18 @@ class Signals:
         self.wake()
 
     def ask(self, question: Callable[[Redis], T], otherwise: T) -> T:
-        """What Redis answers, or `otherwise` while it is silent."""
-        if self.clock() < self.muted_until:
-            return otherwise
+        """What Redis answers, or `otherwise` while it does not serve."""
         try:
             return question(self.redis)
         except RedisError as error:
-            log.debug(
-                "Redis does not answer (%s); it is left alone for %g s", type(error).__name__, MUTE_SECONDS
-            )
-            self.muted_until = self.clock() + MUTE_SECONDS
+            note_fault(log, error, "this worker does without Redis")
             return otherwise
 
 
 def signals_for(url: str, queue: str) -> Signals:
-    """Signals over a client of their own that gives up at once: RQ's client waits for Redis for minutes."""
-    return Signals(connect(url, retries=0, answer_seconds=ANSWER_SECONDS), queue)
+    """Signals over a client of their own that gives up at once and then leaves Redis alone for some seconds.
+
+    RQ's client waits for Redis as long as it takes, and says so in the log.
+    """
+    patience = Patience(0, rest_seconds=REST_SECONDS, says=False)
+    return Signals(connect(url, answer_seconds=ANSWER_SECONDS, patience=patience), queue)

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import SimpleWorker, worker_registration
+from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException
+from rq.worker import WorkerStatus
 
-from backend.dispatch.queues import queue
-
-if TYPE_CHECKING:
-    from redis import Redis
+from backend.dispatch.broker import Patience, connect, note_fault
+from backend.dispatch.queues import SETTLE_SECONDS, WAKE_UP_SECONDS, queue
+from backend.domain.errors import CascadeError, Unavailable
 
 log = logging.getLogger(__name__)
 
-# RQ waits 15 s less for a job: after a wipe of Redis an idle worker is registered again within 20 s.
-WORKER_SECONDS = 35
+# RQ waits 15 s less for a job.
+WORKER_SECONDS = 18
+# Beyond RQ's own wait; then a silent connection counts as lost, and the worker looks into the database.
+SILENCE_SECONDS = 3
 HEARTBEAT_SECONDS = 15.0
 SUSPENSION_SECONDS = 1.0
-MAINTENANCE_SECONDS = 30
+MAINTENANCE_SECONDS = 20
+# Without Redis, and right after it came back, so often; else with the maintenance.
+LOOK_SECONDS = 2.0
+AFTERWARDS_SECONDS = 15.0
+FAREWELL_SECONDS = 1.0
 JOBS_BEFORE_RECYCLING = 2000
 BROKEN = 70
 
@@ -55,12 +63,25 @@ class Limits:
 class WakeUpWorker(SimpleWorker):
     """RQ's worker with a third of its round trips, a warm stop that reaches the lane, and an end on RQ's time-out.
 
-    SimpleWorker spends 12 of its 20 round trips per job on bookkeeping (rq.md section 6).
+    SimpleWorker spends 12 of its 20 round trips per job on bookkeeping (rq.md section 6). It waits for Redis as long
+    as it takes and meanwhile serves what the database has: `serve` begins what waits there and returns when that has
+    ended, `work_seconds` is the longest own limit of it.
     """
 
     def __init__(
-        self, redis: Redis, queue_name: str, name: str, on_stop: Callable[[], None], limits: Limits
+        self,
+        redis_url: str,
+        queue_name: str,
+        name: str,
+        *,
+        on_stop: Callable[[], None],
+        limits: Limits,
+        serve: Callable[[], object],
+        work_seconds: float,
     ) -> None:
+        self._patience = Patience(-1)
+        self._patience.meanwhile = self._meanwhile
+        redis = connect(redis_url, patience=self._patience)
         super().__init__(
             [queue(redis, queue_name)],
             name=name,
@@ -72,31 +93,98 @@ class WakeUpWorker(SimpleWorker):
         )
         self._on_stop = on_stop
         self._limits = limits
+        self._serve_lane = serve
+        self._serve_seconds = int(WAKE_UP_SECONDS + work_seconds + SETTLE_SECONDS)
         self._registry = worker_registration.WORKERS_BY_QUEUE_KEY % queue_name
-        self._next_heartbeat = 0.0
+        self._next_suspension = 0.0
         self._next_look = 0.0
+        self._looks_until = 0.0
         self._jobs = 0
         self._ends_well = False
+        self._ended = threading.Event()
+
+    @property
+    def connection_timeout(self) -> int:
+        """RQ's wait for a job and a little more."""
+        return self.dequeue_timeout + SILENCE_SECONDS
+
+    def bootstrap(self, *args: Any, **options: Any) -> None:
+        """See RQ; then heartbeats come from a thread, as a job may take minutes."""
+        super().bootstrap(*args, **options)
+        threading.Thread(target=self._keep_registered, name="heartbeat", daemon=True).start()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Skipped when the last one is fresh; registers anew when Redis forgot this worker."""
-        if pipeline is None and timeout is None and time.monotonic() < self._next_heartbeat:
-            return
-        self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
-        # The worker's own hash proves nothing: the first job after a wipe brings it back, but not its registration.
-        if pipeline is None and not self.connection.sismember(self._registry, self.key):
-            self._register_anew()
-        super().heartbeat(timeout, pipeline)
-        if pipeline is None:
-            # Left out between two jobs (`set_state`), but people watch whether workers are busy.
-            self.connection.hset(self.key, "state", self._state)
+        """RQ's own ones are left out unless they are part of something: the thread sends them."""
+        if pipeline is not None or timeout is not None:
+            super().heartbeat(timeout, pipeline)
+
+    def _keep_registered(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            try:
+                if not self._is_registered():
+                    log.warning("Redis forgot this worker; it registers again")
+                    self._register_anew()
+                super().heartbeat()
+                # Left out between two jobs (`set_state`), but people watch whether workers are busy.
+                self.connection.hset(self.key, "state", self._state)
+            except RedisError as error:
+                note_fault(log, error, "this worker could not send its heartbeat")
+
+    def _is_registered(self) -> bool:
+        # The hash alone proves nothing: the first job after a wipe brings parts of it back, but not the registration.
+        with self.connection.pipeline(transaction=False) as pipeline:
+            pipeline.sismember(self._registry, self.key)
+            pipeline.sismember(self.redis_workers_keys, self.key)
+            pipeline.hexists(self.key, "birth")
+            return all(pipeline.execute())
 
     def _register_anew(self) -> None:
-        log.warning("Redis forgot this worker; it registers again")
         with self.connection.pipeline() as pipeline:
             pipeline.hset(self.key, mapping=self.serialize())
             worker_registration.register(self, pipeline)
             pipeline.execute()
+
+    def _meanwhile(self, error: RedisError) -> None:
+        """Between two tries to reach Redis: end when asked to, else do what the database has."""
+        if self._ended.is_set():
+            raise error
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if self._stop_requested:
+            raise StopRequested
+        if time.monotonic() >= self._next_look:
+            self._look()
+        self._looks_until = time.monotonic() + AFTERWARDS_SECONDS
+
+    def _look(self) -> None:
+        """Do what the database has for this queue, whether or not Redis knows it. Raises `StopRequested`."""
+        # A stop may not cut through what the lane does, so it must find this worker busy.
+        state, self._state = self._state, WorkerStatus.BUSY
+        try:
+            with self.death_penalty_class(self._serve_seconds, JobTimeoutException):
+                self._serve_lane()
+        except JobTimeoutException:
+            log.error("work met RQ's time-out; this worker ends so that its lease runs out")  # noqa: TRY400
+            self._stop_requested = True
+        except CascadeError as error:
+            log.log(logging.INFO if isinstance(error, Unavailable) else logging.ERROR, "%s", error)
+        finally:
+            self._state = state
+            self._next_look = time.monotonic() + LOOK_SECONDS
+        if self._stop_requested:
+            raise StopRequested
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """See RQ; for a while after an outage more often, because of the look."""
+        return bool(super().should_run_maintenance_tasks) or time.monotonic() < self._looks_until
+
+    def run_maintenance_tasks(self) -> None:
+        """RQ's own, and a look for work that Redis has lost; not at the start, when the queue is not read yet."""
+        has_served = self.last_cleaned_at is not None
+        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        if has_served:
+            self._look()
 
     def set_state(self, state: Any, pipeline: Any = None) -> None:
         """`idle` is kept in this process only: nobody needs it in Redis between two jobs."""
@@ -107,9 +195,9 @@ class WakeUpWorker(SimpleWorker):
 
     def check_for_suspension(self, burst: bool) -> None:
         """Look for `rq suspend` once a second at most."""
-        if time.monotonic() < self._next_look:
+        if time.monotonic() < self._next_suspension:
             return
-        self._next_look = time.monotonic() + SUSPENSION_SECONDS
+        self._next_suspension = time.monotonic() + SUSPENSION_SECONDS
         super().check_for_suspension(burst)
 
     def handle_warm_shutdown_request(self) -> None:
@@ -139,7 +227,14 @@ class WakeUpWorker(SimpleWorker):
 
     def teardown(self) -> None:
         """Sign off, unless Redis is away: then this worker is forgotten by its age."""
+        self._ended.set()
         self.connection.set_retry(Retry(NoBackoff(), 0))
+        pool = self.connection.connection_pool
+        # Their answers were waited for much longer than a stop may take.
+        pool.disconnect()
+        pool.connection_kwargs.update(
+            socket_timeout=FAREWELL_SECONDS, socket_connect_timeout=FAREWELL_SECONDS
+        )
         try:
             super().teardown()  # type: ignore[no-untyped-call]
         except RedisError as error:
@@ -147,5 +242,10 @@ class WakeUpWorker(SimpleWorker):
 
     def serve(self) -> int:
         """Work until a warm stop or recycling (0), or until something broke, RQ's time-out too (70)."""
-        self.work(logging_level="WARNING")
+        # RQ would install them only once it has reached Redis.
+        self._install_signal_handlers()  # type: ignore[no-untyped-call]
+        try:
+            self.work(logging_level="WARNING")
+        except StopRequested:
+            log.info("this worker stops before it has reached Redis")
         return 0 if self._ends_well else BROKEN

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fakeredis import FakeRedis
-
+from backend.dispatch.broker import Patience, connect
 from backend.domain.errors import Unavailable
 from backend.domain.identifiers import new_id
 from backend.domain.orders import (
@@ -240,7 +239,9 @@ class Bench:
             pool=ThreadPoolExecutor(slots),
             slots=Slots(slots),
             stop=Stop(grace),
-            hosts=HostGate(Signals(FakeRedis(), "node:n", muted_until=float("inf")), HostLimits()),
+            hosts=HostGate(
+                Signals(connect("unix:///nowhere", patience=Patience(0, says=False)), "node:n"), HostLimits()
+            ),
         )
         self.settled = 0
         self.executor = Executor(self.ledger, self.outbox, Leases(self.ledger, 15.0), self.kit, self._settled)
