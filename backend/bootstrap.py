@@ -20,7 +20,7 @@ from redis import Redis
 from sqlalchemy import Engine
 
 import config
-from backend.dispatch.broker import ANSWER_SECONDS, RETRIES, Patience, connect
+from backend.dispatch.broker import ANSWER_SECONDS, RETRIES, RedisPatience, connect
 from backend.dispatch.pump import Limits
 from backend.dispatch.sweeping import Sweeper
 from backend.dispatch.telling import Sender, Telling, labelled
@@ -104,7 +104,7 @@ def build_redis(
     """
     if not settings.redis_url:
         raise ConfigurationError("no_redis")
-    patience = Patience(retries, seconds=REDIS_TRY_SECONDS, rest_seconds=rest_seconds, says=says)
+    patience = RedisPatience(retries, seconds=REDIS_TRY_SECONDS, rest_seconds=rest_seconds, says=says)
     return connect(settings.redis_url, answer_seconds=answer_seconds, patience=patience)
 
 

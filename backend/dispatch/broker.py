@@ -29,10 +29,10 @@ from redis.sentinel import (
     SentinelManagedSSLConnection,
 )
 
-from backend.dispatch.patience import NotNow, Patience, fault_of, note_fault
+from backend.dispatch.patience import NotNow, RedisPatience, fault_of, note_fault
 from backend.domain.redis_faults import FaultKind
 
-__all__ = ["NotNow", "Patience", "connect", "fault_of", "note_fault", "redis_address"]
+__all__ = ["NotNow", "RedisPatience", "connect", "fault_of", "note_fault", "redis_address"]
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 2.0
@@ -60,7 +60,7 @@ class Careful(AbstractConnection):
 
     def connect(self) -> None:
         """See redis-py."""
-        if isinstance(self.retry, Patience):
+        if isinstance(self.retry, RedisPatience):
             with self.retry.reaching():
                 super().connect()  # type: ignore[no-untyped-call]
         else:
@@ -99,14 +99,14 @@ def connect(
     *,
     retries: int = RETRIES,
     answer_seconds: float = ANSWER_SECONDS,
-    patience: Patience | None = None,
+    patience: RedisPatience | None = None,
 ) -> Redis:
     """A client for the URL; nothing connects yet. Raises `ValueError` for a URL that can't be used.
 
     `redis+sentinel://[user:password@]host[:port][,host[:port]…]/[service][/db]` asks Sentinels for the master.
     """
     options: dict[str, Any] = {
-        "retry": patience or Patience(retries, says=False),
+        "retry": patience or RedisPatience(retries, says=False),
         "socket_connect_timeout": min(CONNECT_SECONDS, answer_seconds),
         "socket_timeout": answer_seconds,
         "health_check_interval": HEALTH_CHECK_SECONDS,

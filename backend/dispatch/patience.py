@@ -104,7 +104,7 @@ class _Place(threading.local):
     reaching = False
 
 
-class Patience(Retry):
+class RedisPatience(Retry):
     """Tries a command `retries` more times (-1: for ever) within `seconds`, then leaves Redis alone for `rest_seconds`.
 
     All connections of a client share it, and the tries of a connection inside those of its command don't multiply.

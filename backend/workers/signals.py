@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from redis.exceptions import RedisError
 
 from backend.dispatch import queues
-from backend.dispatch.broker import Patience, connect, note_fault
+from backend.dispatch.broker import RedisPatience, connect, note_fault
 from backend.domain.orders import WorkOrder
 from backend.store.planning import Placed
 
@@ -63,5 +63,5 @@ def signals_for(url: str, queue: str) -> Signals:
 
     RQ's client waits for Redis as long as it takes, and says so in the log.
     """
-    patience = Patience(0, rest_seconds=REST_SECONDS, says=False)
+    patience = RedisPatience(0, rest_seconds=REST_SECONDS, says=False)
     return Signals(connect(url, answer_seconds=ANSWER_SECONDS, patience=patience), queue)

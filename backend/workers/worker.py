@@ -20,7 +20,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException
 from rq.worker import WorkerStatus
 
-from backend.dispatch.broker import Patience, connect, note_fault
+from backend.dispatch.broker import RedisPatience, connect, note_fault
 from backend.dispatch.queues import SETTLE_SECONDS, WAKE_UP_SECONDS, queue
 from backend.domain.errors import CascadeError, Unavailable
 
@@ -79,7 +79,7 @@ class WakeUpWorker(SimpleWorker):
         serve: Callable[[], object],
         work_seconds: float,
     ) -> None:
-        self._patience = Patience(-1)
+        self._patience = RedisPatience(-1)
         self._patience.meanwhile = self._meanwhile
         redis = connect(redis_url, patience=self._patience)
         super().__init__(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backend.dispatch.broker import Patience, connect
+from backend.dispatch.broker import RedisPatience, connect
 from backend.domain.errors import Unavailable
 from backend.domain.identifiers import new_id
 from backend.domain.orders import (
@@ -240,7 +240,8 @@ class Bench:
             slots=Slots(slots),
             stop=Stop(grace),
             hosts=HostGate(
-                Signals(connect("unix:///nowhere", patience=Patience(0, says=False)), "node:n"), HostLimits()
+                Signals(connect("unix:///nowhere", patience=RedisPatience(0, says=False)), "node:n"),
+                HostLimits(),
             ),
         )
         self.settled = 0

@@ -7,7 +7,7 @@ import time
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from backend.dispatch.broker import NotNow, Patience, connect
+from backend.dispatch.broker import NotNow, RedisPatience, connect
 from backend.domain.orders import WorkOrder
 from backend.workers.signals import REST_SECONDS, signals_for
 from tests.servers import free_port
@@ -26,7 +26,7 @@ def test_a_redis_that_refuses_holds_nobody_up() -> None:
 
 def test_a_redis_that_failed_is_left_alone_for_some_seconds_and_then_asked_again() -> None:
     now, asked = [0.0], []
-    patience = Patience(0, rest_seconds=REST_SECONDS, says=False, clock=lambda: now[0])
+    patience = RedisPatience(0, rest_seconds=REST_SECONDS, says=False, clock=lambda: now[0])
     redis = connect(f"redis://127.0.0.1:{free_port()}/0", patience=patience)
 
     def ask() -> None:
