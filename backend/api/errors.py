@@ -7,9 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from pydantic import ValidationError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
@@ -151,8 +149,6 @@ def _busy(_error: PoolTimeout) -> Response:
 def _database(error: DBAPIError) -> Response:
     refused = unavailable(error)
     return _known(refused) if refused else _unexpected(error)
-
-
 
 
 def _without_redis(error: RedisError) -> Response:
