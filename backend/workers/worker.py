@@ -163,6 +163,7 @@ class WakeUpWorker(SimpleWorker):
         try:
             with self.death_penalty_class(self._serve_seconds, JobTimeoutException):
                 self._serve_lane()
+            self._end_when_due()
         except JobTimeoutException:
             log.error("work met RQ's time-out; this worker ends so that its lease runs out")  # noqa: TRY400
             self._stop_requested = True
@@ -219,6 +220,9 @@ class WakeUpWorker(SimpleWorker):
         """Run the job; a process that grew too large, served long enough or holds hanging threads is replaced."""
         super().execute_job(job, queue)
         self._jobs += 1
+        self._end_when_due()
+
+    def _end_when_due(self) -> None:
         reason = self._limits.reason(self._jobs)
         if reason:
             log.warning("this worker is replaced by a fresh one: %s", reason)
