@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
@@ -17,6 +18,7 @@ from backend.store.session import transact
 if TYPE_CHECKING:
     from redis import Redis
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
 RULE = "alert_redis_away"
 LONG_SECONDS = 60.0
@@ -53,9 +55,10 @@ class RedisWatch:
         away = self.clock() - self.away_since
         if away < LONG_SECONDS:
             return
-        reason, told = fault_of(error).sentence(), {"node": self.node_name, "seconds": int(LONG_SECONDS)}
-        transact(
-            self.engine,
-            lambda session: alerts.open_alert(session, RULE, self.node_id, reason=reason, **told),
-        )
+        transact(self.engine, partial(self._tell, reason=fault_of(error).sentence()))
         self.is_told = True
+
+    def _tell(self, session: Session, reason: str) -> None:
+        alerts.open_alert(
+            session, RULE, self.node_id, node=self.node_name, seconds=int(LONG_SECONDS), reason=reason
+        )
