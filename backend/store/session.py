@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any, NoReturn, TypeVar
 
 import pymysql.connections
-from pymysql.constants import SERVER_STATUS
+from pymysql.constants import CR, ER, SERVER_STATUS
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -38,6 +38,10 @@ LOCK_WAIT_TIMEOUT = 5
 ANSWER_SECONDS = 30
 # A server that is there greets and answers a ping at once; one that hangs takes connections all the same.
 GREETING_SECONDS = 5
+LOST_CODES = frozenset({CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST})
+# No server refuses less, and only what is this large is worth a question after a loss.
+LARGE_STATEMENT = 65_536
+TOO_LARGE = "the statement is larger than max_allowed_packet: raise it in the server's configuration"
 SQLITE_BUSY_SECONDS = 10
 SQLITE_LOOK_MILLISECONDS = 8
 ATTEMPTS = 6
@@ -154,6 +158,27 @@ class _Connection(pymysql.connections.Connection):
             yield
         finally:
             self._read_timeout = usual
+
+    def query(self, sql: Any, unbuffered: Any = False) -> int:
+        """See pymysql. A server that ended the connection over a statement too large for it is not away: 1153 says so."""
+        try:
+            return super().query(sql, unbuffered)
+        except pymysql.err.OperationalError as error:
+            if error.args[0] not in LOST_CODES or len(sql) < LARGE_STATEMENT or not self._is_too_large(sql):
+                raise
+            raise pymysql.err.OperationalError(ER.NET_PACKET_TOO_LARGE, TOO_LARGE) from error
+
+    def _is_too_large(self, sql: Any) -> bool:
+        size = len(sql if isinstance(sql, bytes) else sql.encode(self.encoding, "surrogateescape"))
+        try:
+            self.connect()
+            super().query("SELECT @@max_allowed_packet")
+            return bool(size >= self._result.rows[0][0])  # type: ignore[attr-defined]  # not in the stubs
+        except (pymysql.err.MySQLError, OSError):
+            return False
+        finally:
+            # The transaction is gone with the old connection: nobody may go on with this one.
+            self._force_close()  # type: ignore[attr-defined]  # not in the stubs
 
     def _escape_string(self, s: str) -> str:
         if self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:  # type: ignore[attr-defined]  # not in the stubs
