@@ -71,8 +71,11 @@ def end_deliveries(session: Session, of: ColumnElement[bool], actor: str, reason
     ended = 0
     ids = _ids(session, Delivery, of, Delivery.state.in_(OPEN_DELIVERY))
     for part in chunked(ids):
-        change = Change(OPEN_DELIVERY, "cancelled", actor, reason)
-        ended += transitions.move(session, Delivery, part, change, ~Delivery.in_flight, ended_at=now())
+        # Nobody sends what waits, even if its worker died while it did: only what is assigned is looked at closer.
+        waiting = Change(("waiting",), "cancelled", actor, reason)
+        ended += transitions.move(session, Delivery, part, waiting, ended_at=now())
+        assigned = Change(("assigned",), "cancelled", actor, reason)
+        ended += transitions.move(session, Delivery, part, assigned, ~Delivery.in_flight, ended_at=now())
         sending = Change(("assigned",), "unconfirmed", actor, f"{reason} while it was being sent")
         doubtful = Delivery.in_flight.is_(True)
         ended += transitions.move(session, Delivery, part, sending, doubtful, ended_at=now())

@@ -188,6 +188,17 @@ def test_a_run_that_is_still_being_expanded_adds_nothing_after_its_task_is_gone(
     assert states(engine, Run) == {run.run_id: "cancelled"}
 
 
+def test_a_message_whose_worker_died_while_it_sent_it_is_not_kept_waiting_for_a_deleted_task(
+    engine: Engine,
+) -> None:
+    """Recovery lets it wait with its mark, so that whoever begins it next decides whether it may be repeated."""
+    feed_id = make_feed(engine, "https://a.example/feed")
+    task_id = make_task(engine, feed_id)
+    delivery_id = make_delivery(engine, task_id, feed_id, "assigned", "waiting", in_flight=True)
+    delete_task(engine, task_id)
+    assert states(engine, Delivery) == {delivery_id: "cancelled"}
+
+
 def test_a_task_that_loses_its_receiver_sends_nothing_more(engine: Engine) -> None:
     feed_id = make_feed(engine, "https://example.com/1")
     task_id = make_task(engine, feed_id)
