@@ -1,0 +1,85 @@
+"""Any order of the protocol's calls keeps what was promised, and everything ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from sqlalchemy import Engine
+
+from tests.integration.protocol import beats, crowd, people
+from tests.integration.protocol.machine import Protocol
+from tests.integration.protocol.stage import open_stage
+from tests.integration.protocol.world import World
+
+# Shrinking takes many minutes: whoever wants the shortest failing history asks for `--soak`.
+EXAMPLES, STEPS = 8, 60
+
+
+@pytest.fixture
+def world(engine: Engine) -> Iterator[World]:
+    """Nodes, feeds and tasks on the database."""
+    world = World(engine).build()
+    yield world
+    world.close()
+
+
+def run(world: World, examples: int, steps: int, *phases: Phase) -> None:
+    """So many histories of so many calls."""
+    wanted = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        phases=phases,
+        suppress_health_check=list(HealthCheck),
+    )
+    # Any factory will do, whatever its annotation says.
+    run_state_machine_as_test(partial(Protocol, world), settings=wanted)  # type: ignore[arg-type]
+
+
+def test_any_order_of_calls_keeps_what_was_promised_and_everything_ends(world: World) -> None:
+    run(world, EXAMPLES, STEPS, Phase.generate)
+
+
+def crowd_together(world: World, seed: int, rounds: int) -> None:
+    """Rounds of three threads on the same rows, each followed by a look; then everything ends."""
+    stage = open_stage(world)
+    try:
+        for number in range(rounds):
+            for task in world.tasks[:2]:
+                people.dispatch(stage, task)
+            crowd.play(stage, seed * 1000 + number, threads=3, calls=12)
+            stage.see_crowd()
+        beats.let_end(stage)
+    except AssertionError as error:
+        error.add_note(f"seed {seed}")
+        raise
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The run's own seed, which pytest prints; what threads do is much alike with the same one, never the same."""
+    return int(request.config.getoption("randomly_seed"))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_many_long_histories_keep_what_was_promised(world: World) -> None:
+    run(world, 1000, 80, Phase.generate, Phase.shrink)
+
+
+@pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+def test_calls_that_meet_in_the_database_keep_what_was_promised(world: World, seed: int) -> None:
+    crowd_together(world, seed, rounds=4)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("backend", ["mariadb", "sqlite"], indirect=True)
+def test_many_calls_that_meet_keep_what_was_promised(world: World, seed: int) -> None:
+    for number in range(100):
+        crowd_together(world, seed + number, rounds=6)
