@@ -8,8 +8,9 @@ from sqlalchemy import update
 
 from backend.dispatch import repairs, scheduler
 from backend.dispatch.pump import pump
-from backend.store import recovery, runs
+from backend.store import deaths, recovery, runs
 from backend.store.columns import now
+from backend.store.deaths import Orphan
 from backend.store.recovery import Expired
 from backend.store.session import read, transact
 from backend.store.tables import Node
@@ -49,7 +50,10 @@ def act(stage: Stage, expired: Expired) -> None:
     stage.keep_alive()
     before = stage.seen
     row = before.allocations[expired.allocation_id]
-    must = _must_recover(stage, row) and row.attempt == expired.attempt
+    if isinstance(expired, Orphan):
+        must = (row.state, row.execution) == ("executing", expired.execution)
+    else:
+        must = _must_recover(stage, row) and row.attempt == expired.attempt
     recovered = transact(stage.engine, lambda session: recovery.recover(session, expired, DELIVERY_ATTEMPTS))
     after = stage.see()
     moved = after.allocations[row.id].state != row.state
@@ -57,7 +61,23 @@ def act(stage: Stage, expired: Expired) -> None:
     assert recovered or not must, f"not recovered: {row}"
     assert not recovered or row.attempt == expired.attempt, f"another attempt was recovered: {row} {expired}"
     if recovered:
-        _check_recovered(before, after, row.id)
+        _check_recovered(before, after, row.id, blames=expired.blames)
+
+
+def see_end(stage: Stage, node: str, *, blames: bool) -> None:
+    """A supervisor sees the end of the node's worker, and reads what that held."""
+    node_id = stage.world.attached[node]
+    found = read(
+        stage.engine, lambda session: deaths.held_by_worker(session, node_id, node, "it died", blames=blames)
+    )
+    held = {
+        one
+        for one, row in stage.seen.allocations.items()
+        if (row.state, row.node_id) == ("executing", node_id)
+    }
+    assert {one.allocation_id for one in found} == held, f"its worker held {held}, but {found}"
+    stage.dead |= {one.execution for one in found}
+    stage.looks += found
 
 
 def _must_recover(stage: Stage, row: Any) -> bool:
@@ -85,7 +105,7 @@ def sweep(stage: Stage) -> None:
     stage.see()
 
 
-def _check_recovered(before: Sight, after: Sight, one: str) -> None:
+def _check_recovered(before: Sight, after: Sight, one: str, *, blames: bool = True) -> None:
     """By rule 4: update work ends as lost and its items wait, a lone one counting the death; the rest has another attempt."""
     row, now = before.allocations[one], after.allocations[one]
     items = list(before.items_of(one))
@@ -94,10 +114,10 @@ def _check_recovered(before: Sight, after: Sight, one: str) -> None:
     elif row.kind == "update":
         assert now.state == "failed", f"lost, but {now}"
         for item in items:
-            deaths = item.deaths + (len(items) == 1)
-            state = "failed" if deaths >= DEATHS else "waiting"
+            count = item.deaths + (blames and row.alone and len(items) == 1)
+            state = "failed" if count > item.deaths and count >= DEATHS else "waiting"
             found = after.items[item.id]
-            assert (found.state, found.deaths) == (state, deaths), f"its worker died: {item} became {found}"
+            assert (found.state, found.deaths) == (state, count), f"its worker died: {item} became {found}"
     else:
         spent = row.attempt >= DELIVER_ATTEMPTS
         wanted = ("failed", row.attempt) if spent else ("pending", row.attempt + 1)

@@ -236,6 +236,13 @@ class Protocol(RuleBasedStateMachine):
             self.stage.see()
         beats.look(self.stage)
 
+    @move(3, lambda self: self.running(), pick=picks, blames=st.booleans(), now=st.booleans())
+    def worker_dies(self, pick: int, blames: bool, now: bool) -> None:
+        """A worker dies before its supervisor's eyes, which gives back what it held, at once or later."""
+        beats.see_end(self.stage, picked(self.running(), pick).node, blames=blames)
+        for expired in self.stage.looks[-3:] if now else ():
+            beats.act(self.stage, expired)
+
     @move(5, lambda self: self.stage.looks, pick=picks)
     def sweeper_acts(self, pick: int) -> None:
         """A sweeper acts on what it read, maybe a second time."""

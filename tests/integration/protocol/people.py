@@ -27,7 +27,9 @@ def dispatch(stage: Stage, task: Task) -> None:
     except (Conflict, NotFound):
         stage.see(NOTHING)
         return
-    stage.promises.runs |= {one.run_id: task.feed_ids for one in report.tasks}
+    # A run that waits is expanded later: a feed may be paused by then, and never more than the task has.
+    feed_ids = task.feed_ids - stage.seen.paused.keys()
+    stage.promises.runs |= {one.run_id: feed_ids for one in report.tasks}
     stage.see()
 
 

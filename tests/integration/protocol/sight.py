@@ -18,6 +18,7 @@ from backend.store.tables import (
     Article,
     Delivery,
     DeliveryArticle,
+    Feed,
     History,
     MessageTask,
     Node,
@@ -41,7 +42,7 @@ ITEM_COLUMNS = (
 )
 ALLOCATION_COLUMNS = (
     *("id", "kind", "queue", "node_id", "run_id", "task_id", "state", "attempt", "execution"),
-    *("settled_by", "lease_until", "claim_id", "polled", "cancel_requested", "item_count"),
+    *("settled_by", "lease_until", "claim_id", "polled", "cancel_requested", "item_count", "alone", "worker"),
 )
 DELIVERY_COLUMNS = (
     *("id", "task_id", "feed_id", "run_id", "allocation_id", "receiver_kind", "state", "attempts"),
@@ -54,7 +55,7 @@ UNSETTLED = ("pending", *HELD)
 
 @dataclass(frozen=True)
 class Sight:
-    """Rows by id; articles and (task, article key) pairs counted; the history of each subject, oldest first."""
+    """Rows by id; `paused` feeds with the reason; articles and (task, article key) pairs counted; the history of each subject, oldest first."""
 
     at: Any
     items: dict[str, Any]
@@ -67,6 +68,7 @@ class Sight:
     in_flight: dict[str, int]
     capacities: dict[str, int]
     tasks: frozenset[str]
+    paused: dict[str, str]
 
     def items_of(self, allocation_id: str, state: str = "assigned") -> Iterator[Any]:
         """The allocation's items in that state, oldest first."""
@@ -81,6 +83,12 @@ class Sight:
             for row in self.deliveries.values()
             if (row.allocation_id, row.state) == (allocation_id, state)
         )
+
+    def deadly_of(self, allocation_id: str) -> set[str]:
+        """The allocation's open items whose feeds are quarantined: nobody collects them any more."""
+        return {
+            row.id for row in self.items_of(allocation_id) if self.paused.get(row.feed_id) == "worker_died"
+        }
 
     @property
     def open(self) -> int:
@@ -104,6 +112,7 @@ def _look(session: Session) -> Sight:
     pairs = select(core(DeliveryArticle).c.task_id, core(Article).c.key_hash).join(
         core(Article), core(Article).c.id == core(DeliveryArticle).c.article_id
     )
+    paused = select(core(Feed).c.id, core(Feed).c.paused_reason).where(~core(Feed).c.is_active)
     history = core(History).c
     moves = select(history.noun, history.subject_id, history.from_state, history.to_state, history.actor)
     return Sight(
@@ -118,6 +127,7 @@ def _look(session: Session) -> Sight:
         nodes.items_in_flight(session),
         {row.id: row.max_capacity for row in ask.execute(select(core(Node).c.id, core(Node).c.max_capacity))},
         frozenset(ask.scalars(select(core(MessageTask).c.id))),
+        {row.id: row.paused_reason for row in ask.execute(paused)},
     )
 
 

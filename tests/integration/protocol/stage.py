@@ -52,7 +52,7 @@ def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 class Stage:
     """The world, what was promised, what was seen last, and the time that was made to pass.
 
-    `looks`: what sweepers have read and not yet acted on. `quiet_until`: nothing is recovered before. `stamped`: when
+    `looks`: what sweepers have read and not yet acted on. `dead`: executions whose end a supervisor saw. `quiet_until`: nothing is recovered before. `stamped`: when
     the pulse was last known to be fresh; `None` while the system is away.
     """
 
@@ -60,6 +60,7 @@ class Stage:
     promises: Promises
     seen: Sight
     looks: list[Expired] = field(default_factory=list)
+    dead: set[str] = field(default_factory=set)
     passed: float = 0.0
     quiet_until: float = 0.0
     away: bool = False
@@ -102,6 +103,8 @@ class Stage:
             if move.actor != "sweeper" or move.from_state not in HELD:
                 continue
             row = before.allocations[move.subject_id]
+            if row.execution in self.dead:
+                continue
             assert row.lease_until is not None, f"recovered without a lease: {move}"
             assert row.lease_until < after.at, f"recovered while its lease stood: {row}"
             assert not self.away, f"recovered while renewals could not arrive: {row}"

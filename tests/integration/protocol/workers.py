@@ -72,10 +72,15 @@ def begin_next(stage: Stage, node: str, queue: str, max_size: int) -> None:
 def _began(stage: Stage, node: str, order: WorkOrder) -> None:
     before = stage.seen
     stage.promises.began(node, order)
-    ordered = {one.item_id for one in order.feeds}
-    assert ordered == {row.id for row in before.items_of(order.allocation_id)}, f"other items: {order}"
+    ordered, deadly = {one.item_id for one in order.feeds}, before.deadly_of(order.allocation_id)
+    items = {row.id for row in before.items_of(order.allocation_id)}
+    assert ordered == items - deadly, f"other items: {order}"
     after = stage.see(
-        Expected(allocations={order.allocation_id: "executing"}, deliveries=_doubted(before, order))
+        Expected(
+            {one: ("failed", before.items[one].attempts) for one in deadly},
+            {order.allocation_id: "executing"},
+            _doubted(before, order),
+        )
     )
     fresh = before.allocations[order.allocation_id].state != "executing"
     assert not fresh or after.allocations[order.allocation_id].lease_until > after.at, "begun without a lease"

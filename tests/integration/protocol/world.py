@@ -135,7 +135,7 @@ class World:
 
     def ledger(self, name: str) -> SqlLedger:
         """The ledger of an attached node's workers."""
-        taker = Taker(self.attached[name], "instance", LEASE_SECONDS)
+        taker = Taker(self.attached[name], "instance", LEASE_SECONDS, worker=name)
         return SqlLedger(self.engine, CIPHER, taker, ITEMS, DELIVERIES, {"update": 120.0, "deliver": 120.0})
 
     def pass_time(self, seconds: float, *, away: bool = False) -> None:
