@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from tests.chaos.facts import AllocationFact, Step, Tables
 from tests.chaos.journals import Injected
 
-LOST = "lost: its lease was not renewed"
+LOST = "lost: "
+# The end of other lost work was seen by somebody; here nobody saw anything, and the lease had to run out.
+UNSEEN = "stopped renewing its lease"
 # What keeps a holder from renewing: the work is lost with it, or when it lasts.
 TAKES_HOLDERS = frozenset(
     {
@@ -53,7 +55,7 @@ class Recovery:
 
 
 def recoveries(tables: Tables, injected: Sequence[Injected], least: Least) -> list[Recovery]:
-    """One for each time that an allocation's lease ran out."""
+    """One for each time that an allocation lost its holder, whether its end was seen or its lease ran out."""
     allocations = {one.id: one for one in tables.allocations}
     begun: dict[str, list[float]] = defaultdict(list)
     for step in tables.steps:
@@ -64,7 +66,7 @@ def recoveries(tables: Tables, injected: Sequence[Injected], least: Least) -> li
     found = []
     for step in tables.steps:
         one = allocations.get(step.allocation_id)
-        if step.reason != LOST or one is None:
+        if not step.reason.startswith(LOST) or one is None:
             continue
         start = max((at for at in begun[one.id] if at <= step.at), default=step.at)
         fault, fault_at = _fault(one, injected, start, step, least)
@@ -89,7 +91,8 @@ def _fault(
 
     Who was there after a fault renewed after it, and would have held the work for longer.
     """
-    until = step.at - (least.children if one.node.startswith("child") else least.own)
+    held = least.children if one.node.startswith("child") else least.own
+    until = step.at - (held if UNSEEN in step.reason else 0.0)
     own = [
         fault
         for fault in injected

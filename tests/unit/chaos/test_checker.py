@@ -24,7 +24,7 @@ from tests.chaos.facts import (
 )
 from tests.chaos.journals import Dispatched, Injected, Journals, Published, Uploaded
 from tests.chaos.load import Task
-from tests.chaos.recoveries import LOST, Least, Recovery, recoveries
+from tests.chaos.recoveries import LOST, UNSEEN, Least, Recovery, recoveries
 from tests.chaos.report import report
 
 LEAST = Least(9.0, 15.0)
@@ -96,7 +96,8 @@ ITEM, RUN, ALLOCATION = (
 ARTICLE, (DELIVERY, MESSAGE_OF_ROBOT) = evidence().tables.articles[0], evidence().tables.deliveries
 STEPS = list(evidence().tables.steps)
 LATE_SETTLE = Step("a", 130.0, "executing", "completed", "the work ran to its end")
-RECOVERED = Step("a", 120.0, "executing", "failed", LOST)
+EXPIRED = f"{LOST}the worker {UNSEEN}"
+RECOVERED = Step("a", 120.0, "executing", "failed", EXPIRED)
 
 BROKEN_ROWS: dict[str, tuple[dict[str, Any], str]] = {
     "an open item": ({"items": [replace(ITEM, state="assigned", ended_at=None)]}, "everything ends"),
@@ -342,6 +343,13 @@ def test_a_recovery_counts_from_its_fault_until_the_last_of_the_work_is_held_aga
     assert found.seconds == 26.0
 
 
+def test_an_end_that_was_seen_may_have_come_right_before() -> None:
+    seen = replace(RECOVERED, reason=f"{LOST}signal 9")
+    tables = Tables(items=[ITEM], allocations=[ALLOCATION], steps=[*STEPS[:2], seen])
+    [found] = recoveries(tables, [Injected("kill_process", "node-1", 119.0, 119.0)], LEAST)
+    assert (found.fault, found.fault_at) == ("kill_process", 119.0)
+
+
 def test_work_that_was_lost_and_is_in_nobodys_hands_has_not_recovered() -> None:
     tables = Tables(
         items=[replace(ITEM, state="waiting", ended_at=None)],
@@ -357,7 +365,7 @@ def test_a_lost_delivery_batch_has_recovered_when_its_next_attempt_begins() -> N
         allocations=[AllocationFact("a", "deliver", "parent", "completed", None, ())],
         steps=[
             *STEPS[:2],
-            Step("a", 120.0, "executing", "pending", LOST),
+            Step("a", 120.0, "executing", "pending", EXPIRED),
             Step("a", 123.0, "pending", "executing", "begun"),
             Step("a", 125.0, "executing", "completed", ""),
         ],
