@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,9 +15,12 @@ from backend.store.deaths import Orphan
 from backend.store.planning import Placed
 from backend.store.session import read, transact
 from backend.workers.deaths import Death
+from backend.workers.instances import Instances
 from backend.workers.outbox import Outbox
 
 log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -30,18 +34,36 @@ class Heir:
     delivery_attempts: int
     listen: Callable[[], list[Death]]
     offer: Callable[[Sequence[Placed]], None]
+    instances: Instances
     waiting: list[Death] = field(default_factory=list)
+    looked: float = float("-inf")
 
     def settle_estates(self) -> None:
         """Recover what each of them held. Raises `Unavailable`; the next call goes on."""
         self.waiting += self.listen()
-        if not self.waiting:
+        departed = self._departed()
+        if not self.waiting and not departed:
             return
         # What a worker finished before it died is settled first: then it is done, and not lost.
         self.outbox.drain(self.ledger)
         while self.waiting:
             self.give_back(self._held_by(self.waiting[0]))
             del self.waiting[0]
+        for instance in departed:
+            self.give_back(self._held_before(instance))
+            self.instances.forget(instance)
+
+    def _departed(self) -> list[str]:
+        if time.monotonic() - self.looked < LOOK_SECONDS:
+            return []
+        self.looked = time.monotonic()
+        return self.instances.departed()
+
+    def _held_before(self, instance: str) -> list[Orphan]:
+        cause = "all processes of its node were gone when the node was started again"
+        return read(
+            self.engine, lambda session: deaths.held_by_instance(session, self.node_id, instance, cause)
+        )
 
     def _held_by(self, death: Death) -> list[Orphan]:
         cause = f"its worker process ended: {death.cause}"

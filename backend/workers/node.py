@@ -38,6 +38,7 @@ from backend.workers.execution import Executor
 from backend.workers.flow_mark import FlowMark
 from backend.workers.forking import Child, Supervisor, fork_child, share_heaps
 from backend.workers.hosts import HostGate
+from backend.workers.instances import Instances
 from backend.workers.kit import Kit, Slots, Stop
 from backend.workers.lane import Lane
 from backend.workers.leases import Leases
@@ -118,6 +119,8 @@ def _run(place: Place, workers: int, settings: Settings, metrics_at: tuple[str, 
     )
     # What is loaded now is shared with every child as long as the collector does not touch it.
     gc.freeze()
+    instances = _instances(settings, place, instance)
+    instances.arrive()
     Supervisor(
         [*children, presence],
         settings.stop_seconds,
@@ -125,7 +128,12 @@ def _run(place: Place, workers: int, settings: Settings, metrics_at: tuple[str, 
         on_death=deaths.tell,
         silent_seconds=max(SILENT_SECONDS, settings.lease_seconds * SILENT_SHARE),
     ).run()
+    instances.forget(instance)
     return 0
+
+
+def _instances(settings: Settings, place: Place, instance: str) -> Instances:
+    return Instances(settings.data_dir / "instances" / place.node_id, instance)
 
 
 def _find_place(node_name: str | None, names: Sequence[str], settings: Settings) -> Place:
@@ -295,6 +303,7 @@ def _presence(
         ledger=ledger,
         delivery_attempts=settings.delivery_attempts,
         listen=deaths.heard,
+        instances=_instances(settings, place, instance),
         offer=lambda placed: signals.offer(placed, bootstrap.build_limits(settings).work_seconds),
     )
     watched = bootstrap.build_redis(settings, retries=0, rest_seconds=0.0, says=False)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".outcome"
 DEAD = "dead"
+LOCK = ".lock"
 FINAL = "final"
 PARTIAL = "partial"
 
@@ -84,6 +88,24 @@ class Outbox:
         An entry that is unreadable, refused or can never be stored goes to the dead letters with an alarm: it must not
         block the others. After an error that nobody foresaw it stays, with all of its allocation, and the others go on.
         """
+        with self._turn() as mine:
+            return self._drain(ledger) if mine else 0
+
+    @contextmanager
+    def _turn(self) -> Iterator[bool]:
+        """Whether nobody else drains right now: a node that starts again may meet the one that still stops."""
+        if not self.entries():
+            yield False
+            return
+        with (self.directory / LOCK).open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def _drain(self, ledger: Ledger) -> int:
         gone, held = 0, set[str]()
         for path in self.entries():
             if _allocation(path) in held:

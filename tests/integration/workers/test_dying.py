@@ -68,14 +68,16 @@ class Ward:
 
     def node(self, name: str = "var", **told: str) -> NodeProcess:
         """A node process, started and ready."""
-        settings = LEASE | {"CASCADE_RETRY_BASE_SECONDS": "0.1", "DEADLY_GATE": str(self.gate)} | told
-        node = NodeProcess(
-            self.folder / name, self.url, self.redis_url, PYTHONPATH=f"{ROOT}:{self.site}", **settings
-        )
+        node = NodeProcess(self.folder / name, self.url, self.redis_url, **self.settings() | told)
         self.stack.enter_context(node)
         node.wait_workers(2)
         wait_until(lambda: node_row(self.engine).workers_alive == 2, 20, "a beat that counts both workers")
         return node
+
+    def settings(self) -> dict[str, str]:
+        """What its node processes are told."""
+        place = {"PYTHONPATH": f"{ROOT}:{self.site}", "DEADLY_GATE": str(self.gate)}
+        return LEASE | place | {"CASCADE_RETRY_BASE_SECONDS": "0.1"}
 
     def plan(self, *ends: str, capacity: int = 100) -> str:
         """Dispatch feeds that end like this; the run's id."""
@@ -228,3 +230,42 @@ def test_a_worker_that_can_t_stop_is_killed_and_its_work_given_back_without_blam
     assert "did not stop in 3 s and is killed" in node.log
     item = ward.item("hold")
     assert (item.state, item.deaths, item.batch_limit) == ("waiting", 0, None)
+
+
+@on_sqlite
+def test_a_node_that_is_started_again_gives_back_what_its_killed_start_held(ward: Ward) -> None:
+    node = ward.node()
+    ward.plan("slow")
+    ward.holder()
+    for pid in (node.process.pid, *node.family()):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: node.family() == [], 20, "the end of all its processes")
+    [held] = [row for row in rows_of(ward.engine, Allocation) if row.state == "executing"]
+    again = ward.node()
+    ward.gate.unlink()
+    ward.wait_ends(slow="done")
+    lost = row_of(ward.engine, Allocation, held.id)
+    assert (lost.error_code, "were gone" in lost.error_message) == ("lost", True)
+    assert ward.item("slow").batch_limit is None
+    assert again.stop() == 0
+    assert [path for path in node.data_dir.rglob("instances/*/*") if path.name[0] != "."] == []
+
+
+@on_sqlite
+def test_a_stopping_node_hands_back_at_its_deadline_and_the_next_start_goes_on_at_once(ward: Ward) -> None:
+    """A deploy: the new start comes up while the old one still stops."""
+    old = ward.node(CASCADE_STOP_SECONDS="4")
+    ward.plan("slow")
+    holder = ward.holder()
+    with NodeProcess(old.data_dir, ward.url, ward.redis_url, **ward.settings()) as new:
+        old.process.send_signal(signal.SIGTERM)
+        assert ward.holder(without=holder) in new.family()
+        assert old.process.wait(20) == 0
+        ward.gate.unlink()
+        ward.wait_ends(slow="done")
+        wait_until(lambda: node_row(ward.engine).workers_alive == 2, 20, "the new start's beat")
+        assert node_row(ward.engine).presence_at is not None
+        assert new.stop() == 0
+    ended = [row.state for row in rows_of(ward.engine, Allocation) if row.kind == "update"]
+    assert sorted(ended) == ["cancelled", "completed"]
+    assert ward.item("slow").deaths == 0

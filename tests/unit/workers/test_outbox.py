@@ -203,3 +203,18 @@ def test_what_a_crash_left_half_written_is_not_taken_for_an_entry(outbox: Outbox
     path.rename(path.with_name(f".{path.name}"))
     assert outbox.entries() == []
     assert outbox.drain(FakeLedger()) == 0
+
+
+def test_two_that_drain_at_once_settle_each_entry_once_and_bury_none(outbox: Outbox) -> None:
+    """A node that is started again while its earlier start still stops."""
+    outbox.put(outcome(), final=True)
+    other = Outbox(outbox.directory, outbox.cipher)
+
+    class Meeting(FakeLedger):
+        def settle(self, outcome: Outcome) -> Standing:
+            assert other.drain(self) == 0
+            return super().settle(outcome)
+
+    ledger = Meeting()
+    assert outbox.drain(ledger) == 1
+    assert (len(ledger.settled), outbox.report().dead, outbox.entries()) == (1, 0, [])
