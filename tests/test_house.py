@@ -45,7 +45,7 @@ BROAD_EXCEPTS: dict[str, str] = {
     "backend.workers.deliver:send": "a job edge: whatever a notifier raises ends one delivery",
     "backend.workers.execution:_work": "a job edge: a bug must end as a failure that a person can read",
     "backend.workers.execution:_settle_or_keep": "a job edge: the outcome goes to the outbox instead of getting lost",
-    "backend.workers.outbox:drain": "a job edge: an entry that can't be applied must not stop those behind it",
+    "backend.workers.outbox:_drain": "a job edge: an entry that can't be applied must not stop those behind it",
     "backend.workers.sharing:_commit": "a job edge: who waits for the transaction must hear how it ended",
     "backend.workers.update:_report": "a job edge: results that can't be stored now are kept for the settle",
     "backend.workers.forking:fork_child": "a process edge: logged, and the supervisor starts what it needs again",

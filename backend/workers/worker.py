@@ -224,9 +224,10 @@ class WakeUpWorker(SimpleWorker):
 
     def _end_when_due(self) -> None:
         reason = self._limits.reason(self._jobs)
-        if reason:
+        # A warm stop leaves threads behind on purpose, and is under way already.
+        if reason and not self._ends_well:
             log.warning("this worker is replaced by a fresh one: %s", reason)
-            self._ends_well = self._ends_well or not self._stop_requested
+            self._ends_well = not self._stop_requested
             self._stop_requested = True
 
     def teardown(self) -> None:

@@ -35,6 +35,7 @@ class Cascade:
     options: Options
     stack: ExitStack = field(default_factory=ExitStack)
     nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    ended: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         with self.stack:
@@ -54,17 +55,27 @@ class Cascade:
         self.stack.__exit__(kind, error, trace)
 
     def _start_nodes(self) -> None:
+        for number in range(NODES):
+            self._ensure(self._name(number))
+            self.nodes.append(self._start(number))
+
+    def restart(self, number: int) -> None:
+        """Start a node again that was ended; it may still be stopping."""
+        self.ended.append(self.nodes[number])
+        self.nodes[number] = self._start(number)
+
+    def _start(self, number: int) -> subprocess.Popen[bytes]:
         found = os.pathsep.join([str(nothing.install(self.place.folder / "plugins")), str(ROOT)])
         environment = self.running.environment | {
             "CASCADE_DATA_DIR": str(self.running.data_dir),
             "PYTHONPATH": found,
         }
-        workers = ["--workers", str(self.options.workers)]
-        for number in range(NODES):
-            name = f"node-{number + 1}"
-            self._ensure(name)
-            command = ["-m", "backend.cli.main", "node", "run", "--only-queues", *workers, "--node", name]
-            self.nodes.append(subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment))
+        words = ["node", "run", "--only-queues", "--workers", str(self.options.workers)]
+        command = [sys.executable, "-m", "backend.cli.main", *words, "--node", self._name(number)]
+        return subprocess.Popen(command, cwd=ROOT, env=environment)
+
+    def _name(self, number: int) -> str:
+        return f"node-{number + 1}"
 
     def _ensure(self, name: str) -> None:
         transact(self.engine, lambda session: ensure_attached(session, name, self.slots // NODES))
@@ -72,7 +83,7 @@ class Cascade:
     def _stop_nodes(self) -> None:
         for process in self.nodes:
             process.terminate()
-        for process in self.nodes:
+        for process in (*self.nodes, *self.ended):
             process.wait(STOP_SECONDS)
 
     def measure(self, load: Load) -> dict[str, Measured]:

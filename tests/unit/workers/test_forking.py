@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from backend.workers.deaths import Death, DeathPipe
 from backend.workers.forking import STEADY_SECONDS, Child, Supervisor, fork_child
+from backend.workers.vitals import Vitals
 from tests.servers import wait_until
 
 
@@ -61,6 +65,96 @@ def test_an_end_is_told_with_its_cause(caplog: pytest.LogCaptureFixture) -> None
     assert messages[0] == "worker ended with exit code 70"
     assert messages[1].startswith("worker ended with signal 9 (SIGKILL: most likely")
     assert "out of memory" in messages[1]
+
+
+def test_an_end_without_a_farewell_is_a_death_whatever_its_code() -> None:
+    """A plug-in that calls `os._exit(0)` must neither look like a clean end nor be started again without a pause."""
+    clock, told = Clock(), list[Death]()
+    vitals = Vitals()
+    child = Child("worker", lambda: 0, vitals=vitals)
+    supervisor = Supervisor([child], 5.0, clock=clock, on_death=told.append)
+    vitals.renew()
+    supervisor._note(child, 0)
+    assert child.not_before > clock.now
+    vitals.renew()
+    vitals.say_farewell()
+    supervisor._note(child, 0)
+    assert child.not_before == clock.now
+    assert [death.blames for death in told] == [True, False]
+    assert len({death.worker for death in told}) == 2
+
+
+def test_a_fork_that_fails_is_tried_again_and_ends_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    clock, tries = Clock(), list[float]()
+
+    def fork(_main: Callable[[], int]) -> int:
+        tries.append(clock.now)
+        raise OSError(12, "Cannot allocate memory")
+
+    supervisor = Supervisor([Child("worker", lambda: 0)], 5.0, clock=clock, fork=fork)
+    for _ in range(400):
+        supervisor._start_missing()
+        clock.now += 1.0
+    # Longer each time, and never for ever.
+    assert 10 < len(tries) < 30
+    assert tries[-1] > clock.now - 40.0
+    assert "can't be started (Cannot allocate memory)" in caplog.text
+
+
+def stand_still() -> int:
+    """Keep the interpreter, so that no thread of this process moves."""
+    while True:
+        ctypes.PyDLL(None).pause()
+
+
+@contextmanager
+def watched(main: Callable[[], int], deaths: DeathPipe) -> Iterator[Vitals]:
+    """A supervisor in a process of its own over one child with vitals, which it ends after a second of silence."""
+    vitals = Vitals()
+
+    def child() -> int:
+        vitals.keep_stamping()
+        wait_until(lambda: vitals.stamps() > 2, 10, "signs of life")
+        return main()
+
+    def supervise() -> int:
+        children = [Child("worker", child, vitals=vitals)]
+        Supervisor(children, 5.0, on_death=deaths.tell, silent_seconds=1.0).run()
+        return 0
+
+    pid = fork_child(supervise)
+    try:
+        yield vitals
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+
+
+def test_a_child_that_stands_still_is_killed_and_the_reason_is_told() -> None:
+    deaths, heard = DeathPipe(), list[Death]()
+    with watched(stand_still, deaths):
+
+        def hear() -> bool:
+            heard.extend(deaths.heard())
+            return bool(heard)
+
+        wait_until(hear, 20, "a death")
+    assert heard[0].blames
+    assert heard[0].cause == "no sign of life for 1 s, and was killed"
+
+
+def test_a_child_that_somebody_stopped_is_left_alone_and_goes_on(tmp_path: Path) -> None:
+    deaths, pids = DeathPipe(), tmp_path / "pids"
+    with watched(telling(pids, wait_for_sigterm), deaths) as vitals:
+        wait_until(lambda: len(said(pids)) == 1, 20, "the child")
+        (pid,) = map(int, said(pids))
+        os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 2.5, 10, "more than its silence may last")
+        os.kill(pid, signal.SIGCONT)
+        before = vitals.stamps()
+        wait_until(lambda: vitals.stamps() > before + 1, 10, "signs of life")
+        assert deaths.heard() == []
 
 
 @contextmanager

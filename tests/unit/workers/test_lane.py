@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,38 @@ def test_leases_are_renewed_while_the_work_lasts_and_not_longer(bench: Bench) ->
         assert set(leases.renew_now()) == {order.execution}
     assert leases.renew_now() == {}
     assert bench.ledger.renewals == [{order.execution}]
+
+
+def test_suspects_have_the_process_for_themselves(bench: Bench) -> None:
+    """When it dies, it is known of what; and nothing innocent dies with it."""
+    bench.source.hold("before", "suspect", "after")
+    suspect = replace(update_order("suspect"), alone=True)
+    first, last = update_order("before"), update_order("after")
+    bench.ledger.pending = [first, suspect, last]
+    with serving(bench, first.allocation_id):
+        bench.source.wait_started(2)
+        # It waits until nothing else runs, and holds up nobody meanwhile.
+        assert sorted(bench.source.started) == ["after", "before"]
+        bench.source.release("before", "after")
+        bench.source.wait_started(3)
+        bench.ledger.pending = [update_order("neighbour")]
+        looks = len(bench.ledger.looks)
+        bench.ledger.wait_settled(2)
+        assert bench.source.started[2:] == ["suspect"]
+        bench.source.release("suspect")
+        bench.ledger.wait_settled(4)
+    assert bench.source.started[2:] == ["suspect", "neighbour"]
+    assert len(bench.ledger.looks) > looks
+
+
+def test_nothing_begins_beside_an_item_that_never_ended(bench: Bench) -> None:
+    bench.source.hold("hangs")
+    first = update_order("hangs", seconds=0.3)
+    bench.ledger.pending = [first]
+    bench.lane.serve(first.allocation_id)
+    assert bench.kit.slots.abandoned == 1
+    bench.ledger.pending = [update_order("next")]
+    assert bench.lane.serve() == 0
+    bench.source.release()
+    wait_until(lambda: bench.kit.slots.abandoned == 0, 10, "its end after all")
+    assert bench.lane.serve() == 1
