@@ -30,6 +30,7 @@ from backend.api.sync_logging import entry, log_refusals
 from backend.api.waiting import hang_up_of
 from backend.dispatch.queues import node_queue, try_wake
 from backend.domain.children import read_articles, read_results
+from backend.domain.identifiers import new_id
 from backend.store import children, results, sync_logs, uploads
 from backend.store.claims import Ask
 from backend.store.credentials import NodeIdentity
@@ -194,8 +195,10 @@ def report_result(body: ReportRequest) -> ReportAnswer:
     node, found = asking_node(), read_results(body.results)
     holder, policy = parts().children.holder(node), parts().children.policy
 
+    report_id = new_id()
+
     def write(session: Session) -> int:
-        fresh = results.keep(session, node.id, body.task_id, found)
+        fresh = results.keep(session, node.id, body.task_id, found, report_id=report_id)
         settled = children.settle_named(session, holder, body.task_id, fresh, policy)
         if fresh:
             sync_logs.record(session, entry(node.id, len(fresh), task_id=body.task_id, settled=settled))

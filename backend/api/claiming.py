@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from backend.api.grouping import Groups
 from backend.dispatch.queues import node_queue
 from backend.domain.errors import CascadeError, Unavailable
+from backend.domain.identifiers import new_id
 from backend.store import beats, claims
 from backend.store.cipher import Cipher
-from backend.store.claims import Ask, Claimant, Claimed
+from backend.store.claims import Ask, Claimant, Claimed, Turn
 from backend.store.credentials import NodeIdentity
 from backend.store.session import transact
 
@@ -47,9 +50,13 @@ class Claiming:
         return self._groups.ask(ask)
 
     def _write(self, group: Sequence[Ask]) -> Sequence[Claimed | CascadeError]:
-        answers = transact(
-            self._engine, lambda session: claims.claim(session, group, self._cipher, self._claimant)
-        )
+        turn, tries = new_id(), count()
+
+        def take(session: Session) -> list[Claimed | CascadeError]:
+            # Only a repeated transaction may have taken something already, whose answer was lost.
+            return claims.claim(session, group, self._cipher, self._claimant, Turn(turn, next(tries) > 0))
+
+        answers = transact(self._engine, take)
         self._count_empty(
             [
                 answer.node.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from redis import Redis
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,11 @@ def _dispatch_one(engine: Engine, task_id: str, trigger: str, actor: str) -> Dis
     if asked.verdict is Verdict.SKIP:
         return SkippedTask(run.task_id, run.task_name, asked.behind)
     if asked.verdict is Verdict.START:
-        expand(engine, run.run_id)
+        try:
+            expand(engine, run.run_id)
+        except Unavailable as error:
+            # The run is committed: an error would make a person dispatch it a second time. A beat goes on with it.
+            log.warning("run %s is expanded later: %s", run.run_id, error)
     return DispatchedTask(run.task_id, run.task_name, run.feed_count, run.run_id, asked.behind)
 
 

@@ -58,23 +58,37 @@ class Claimed:
     unreadable: ConfigurationError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One group's claim id, for asks without one of their own. `repeated`: its transaction runs again, and may have taken."""
+
+    id: str
+    repeated: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class _Taking:
-    """One ask on its way; `repeated`: it gets what its claim id took before."""
+    """One ask on its way; `repeated`: it gets what its claim id took before, `logged` together with that."""
 
     ask: Ask
     claimant: Claimant
     ids: list[str] = field(default_factory=list)
     repeated: bool = False
+    logged: bool = False
 
 
 def claim(
-    session: Session, asks: Sequence[Ask], cipher: Cipher, claimant_of: Callable[[NodeIdentity], Claimant]
+    session: Session,
+    asks: Sequence[Ask],
+    cipher: Cipher,
+    claimant_of: Callable[[NodeIdentity], Claimant],
+    turn: Turn,
 ) -> list[Claimed | CascadeError]:
     """For each ask up to `limit` of its node's oldest pending allocations; a refusal is a value here.
 
     Others' locked rows are passed over. With a `claim_id`, a repeated claim returns what the first one took, as far
-    as it has not ended. Work whose secrets can't be decrypted stays pending.
+    as it has not ended. Work whose secrets can't be decrypted stays pending. A group whose commit was not answered gets
+    what it took then.
     """
     found = credentials.authenticate_many(session, [(one.api_key, one.api_secret) for one in asks])
     takings = [
@@ -83,9 +97,11 @@ def claim(
     ]
     by_claim = _first_of_each([one for one in takings if one])
     _repeat(session, list(by_claim.values()))
+    if turn.repeated:
+        _deal_again(session, [one for one in by_claim.values() if not one.ask.claim_id], turn.id)
     _lock(session, [one for one in by_claim.values() if not one.repeated])
     taken = packages(session, cipher, sorted({one for taking in by_claim.values() for one in taking.ids}))
-    _take(session, list(by_claim.values()), taken)
+    _take(session, list(by_claim.values()), taken, turn.id)
     return [
         _answer(node, by_claim[_key(taking)].ids, taken)
         if taking and isinstance(node, NodeIdentity)
@@ -126,6 +142,22 @@ def _repeat(session: Session, takings: Sequence[_Taking]) -> None:
         if before:
             before.repeated = True
             before.ids += [row.id] if row.state in HELD else []
+
+
+def _deal_again(session: Session, takings: Sequence[_Taking], turn_id: str) -> None:
+    """Deal out what the group took before its answer was lost; it was one transaction, so that was all or nothing."""
+    node_ids = {one.claimant.node_id for one in takings}
+    query = (
+        select(ALLOCATIONS.c.id, ALLOCATIONS.c.node_id)
+        .where(ALLOCATIONS.c.node_id.in_(node_ids), ALLOCATIONS.c.claim_id == turn_id)
+        .order_by(ALLOCATIONS.c.id)
+    )
+    rows = session.execute(query).all()
+    left = {node_id: [row.id for row in rows if row.node_id == node_id] for node_id in node_ids}
+    for one in takings if rows else ():
+        mine = left[one.claimant.node_id]
+        one.ids, one.repeated, one.logged = mine[: one.ask.limit], True, True
+        del mine[: one.ask.limit]
 
 
 def _lock(session: Session, takings: Sequence[_Taking]) -> None:
@@ -186,17 +218,20 @@ def _oldest(number: str = "") -> Select[tuple[str, str]]:
 
 
 def _take(
-    session: Session, takings: Sequence[_Taking], found: Mapping[str, Package | ConfigurationError]
+    session: Session,
+    takings: Sequence[_Taking],
+    found: Mapping[str, Package | ConfigurationError],
+    turn_id: str,
 ) -> None:
-    alike: dict[tuple[str | None, bool, float], dict[str, Change]] = {}
+    alike: dict[tuple[str, bool, float], dict[str, Change]] = {}
     entries: list[SyncEntry] = []
     for one in takings:
         readable = [taken for taken in one.ids if isinstance(found.get(taken), Package)]
         if not one.repeated:
-            key = (one.ask.claim_id, one.ask.polls, one.claimant.lease_seconds)
+            key = (one.ask.claim_id or turn_id, one.ask.polls, one.claimant.lease_seconds)
             change = Change(("pending",), "claimed", f"node {one.claimant.node_id}", "claimed")
             alike.setdefault(key, {}).update(dict.fromkeys(readable, change))
-        if readable:
+        if readable and not one.logged:
             entries.append(_entry(one, readable, found))
     for (claim_id, polls, lease_seconds), changes in alike.items():
         values = {"claim_id": claim_id, "polled": polls, "lease_until": now(lease_seconds)}

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.domain.children import ChildResult, result_digest
-from backend.domain.identifiers import new_id
+from backend.domain.identifiers import digest, new_id
 from backend.store.inserting import insert_missing
 from backend.store.tables import Node, Result
 
@@ -41,25 +41,27 @@ def keep(
     task_id: str,
     results: Sequence[ChildResult],
     allocation_id: str | None = None,
+    *,
+    report_id: str = "",
 ) -> list[ChildResult]:
     """Store the results; those that were not reported before.
 
     A result is known again by its content. Without an allocation and without a time stamp it can't be: the same
-    words then may tell of another run, and each report counts.
+    words then may tell of another run, and each report counts. `report_id` is the request's own, so that its
+    transaction may be repeated.
     """
-    digests = {_digest(node_id, task_id, allocation_id, one): one for one in results}
+    digests = {
+        digest(report_id, one.feed_id)
+        if report_id and allocation_id is None and not one.reported_at
+        else result_digest(node_id, task_id, allocation_id, one): one
+        for one in results
+    }
     known = set(session.scalars(select(Result.digest).where(Result.digest.in_(digests))))
     fresh = {key: one for key, one in digests.items() if key not in known}
     rows = [_row(key, node_id, task_id, allocation_id, one) for key, one in sorted(fresh.items())]
     if rows:
         insert_missing(session, Result, rows)
     return list(fresh.values())
-
-
-def _digest(node_id: str, task_id: str, allocation_id: str | None, result: ChildResult) -> str:
-    if allocation_id is None and not result.reported_at:
-        return new_id()
-    return result_digest(node_id, task_id, allocation_id, result)
 
 
 def _row(

@@ -12,7 +12,7 @@ from backend.dispatch.queues import node_queue
 from backend.domain.errors import CascadeError, Forbidden, Unauthenticated
 from backend.store import claims
 from backend.store.cipher import Cipher
-from backend.store.claims import Ask, Claimant, Claimed
+from backend.store.claims import Ask, Claimant, Claimed, Turn
 from backend.store.credentials import Pair
 from backend.store.session import transact
 from backend.store.sync_logs import SyncEntry
@@ -31,7 +31,7 @@ def claim(engine: Engine, asks: Sequence[Ask]) -> list[Claimed | CascadeError]:
     return transact(
         engine,
         lambda session: claims.claim(
-            session, asks, CIPHER, lambda node: Claimant(node.id, node_queue(node.slug), 60.0)
+            session, asks, CIPHER, lambda node: Claimant(node.id, node_queue(node.slug), 60.0), Turn("turn")
         ),
     )
 
