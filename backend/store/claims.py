@@ -11,6 +11,7 @@ from sqlalchemy import CompoundSelect, Integer, Row, Select, bindparam, select, 
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import CascadeError, ConfigurationError, Unauthenticated
+from backend.domain.identifiers import new_id
 from backend.store import credentials, sync_logs, transitions
 from backend.store.cipher import Cipher
 from backend.store.columns import now
@@ -82,7 +83,7 @@ def claim(
     asks: Sequence[Ask],
     cipher: Cipher,
     claimant_of: Callable[[NodeIdentity], Claimant],
-    turn: Turn,
+    turn: Turn | None = None,
 ) -> list[Claimed | CascadeError]:
     """For each ask up to `limit` of its node's oldest pending allocations; a refusal is a value here.
 
@@ -90,6 +91,7 @@ def claim(
     as it has not ended. Work whose secrets can't be decrypted stays pending. A group whose commit was not answered gets
     what it took then.
     """
+    turn = turn or Turn(new_id())
     found = credentials.authenticate_many(session, [(one.api_key, one.api_secret) for one in asks])
     takings = [
         _Taking(ask, claimant_of(node)) if isinstance(node, NodeIdentity) else None

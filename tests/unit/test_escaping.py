@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymysql.converters import escape_string
 
-from backend.store.session import escaped
+from backend.store.mysql import escaped
 
 troublesome = st.text(alphabet=st.sampled_from("\0\n\r\x1a\"'\\ab新"))
 
