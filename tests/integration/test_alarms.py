@@ -25,7 +25,7 @@ from tests import building
 from tests.building import change, row_of, rows_of
 
 LONG_AGO = 1e6
-OFF = Thresholds(**{rule.threshold: 0 for rule in RULES})  # type: ignore[arg-type]
+OFF = Thresholds(**{rule.threshold: 0 for rule in RULES})
 
 
 def watching_of(engine: Engine, folder: Path, redis: Redis | None = None, **limits: Any) -> Watching:

@@ -94,6 +94,8 @@ def test_an_idle_queue_gets_a_canary_that_its_worker_begins_and_settles(
     serve(redis_client)
     row = health(engine)
     assert (row.canary, row.canary_since) == (None, None)
+    assert row.canary_begun_at is not None
+    assert row.canary_settled_at is not None
     assert row.canary_begun_at <= row.canary_settled_at
     assert rows_of(engine, Allocation) == []
     watching.look(1e6)
@@ -172,7 +174,10 @@ def test_settles_are_noted_every_few_seconds_only(engine: Engine, watching: Watc
     mark(QUEUE)
     assert health(engine).settled_at == first
     mark(QUEUE)
-    assert health(engine).settled_at > first
+    assert first is not None
+    later = health(engine).settled_at
+    assert later is not None
+    assert later > first
 
 
 def test_queues_without_workers_and_of_remote_nodes_get_no_canary(
