@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.store.columns import now
+from backend.store.columns import by_index, now
 from backend.store.tables import Allocation, Node
 
 PENDING_OF_A_NODE = 1000
@@ -48,6 +48,7 @@ def _pending_of(session: Session, seconds: float, node_id: str) -> list[Pending]
         .order_by(Allocation.id)
         .limit(PENDING_OF_A_NODE)
     )
+    query = by_index(query, Allocation, "ix_allocations_node_id_state")
     return [Pending(*row) for row in session.execute(query)]
 
 

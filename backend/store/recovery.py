@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from backend import metrics
 from backend.domain.orders import Failure
 from backend.store import suspects, transitions
-from backend.store.columns import now
+from backend.store.columns import by_index, now
 from backend.store.deliveries import REPEATABLE_KIND
 from backend.store.session import count_on_commit
 from backend.store.tables import Allocation, Beat, Delivery, PublishTask, Pulse, WorkItem
@@ -259,16 +259,17 @@ class Stranded:
 
 def stranded(session: Session, node_ids: Sequence[str]) -> list[Stranded]:
     """Pending update work of the nodes: of each the oldest."""
-    return [
-        Stranded(*row)
-        for node_id in node_ids
-        for row in session.execute(
-            select(Allocation.id, Allocation.item_count)
-            .where(Allocation.node_id == node_id, Allocation.state == "pending", Allocation.kind == "update")
-            .order_by(Allocation.id)
-            .limit(BATCH)
-        )
-    ]
+    return [Stranded(*row) for node_id in node_ids for row in session.execute(_stranded_of(node_id))]
+
+
+def _stranded_of(node_id: str) -> Select[Any]:
+    query = (
+        select(Allocation.id, Allocation.item_count)
+        .where(Allocation.node_id == node_id, Allocation.state == "pending", Allocation.kind == "update")
+        .order_by(Allocation.id)
+        .limit(BATCH)
+    )
+    return by_index(query, Allocation, "ix_allocations_node_id_state")
 
 
 def replan_some(session: Session, ids: Sequence[str], actor: str = SWEEPER, why: str = GONE) -> int:
