@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import DateTime, Dialect, Float, Select, String, Text, literal
+from sqlalchemy import DateTime, Dialect, Float, String, Text, literal
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.selectable import HasHints
 from sqlalchemy.types import TypeDecorator
 
 
@@ -97,7 +98,10 @@ def _mysql_clock(element: Clock, compiler: SQLCompiler, **options: Any) -> str: 
     return "CURRENT_TIMESTAMP(6)"
 
 
-def by_index(query: Select[Any], table: Any, name: str) -> Select[Any]:
+Q = TypeVar("Q", bound=HasHints)
+
+
+def by_index(query: Q, table: Any, name: str) -> Q:
     """The query over this index of the table, whatever the server thinks.
 
     With an order and a limit, MariaDB and MySQL may walk another index in that order through all that has ended, in the

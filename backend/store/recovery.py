@@ -262,7 +262,7 @@ def stranded(session: Session, node_ids: Sequence[str]) -> list[Stranded]:
     return [Stranded(*row) for node_id in node_ids for row in session.execute(_stranded_of(node_id))]
 
 
-def _stranded_of(node_id: str) -> Select[Any]:
+def _stranded_of(node_id: str) -> Select[str, int]:
     query = (
         select(Allocation.id, Allocation.item_count)
         .where(Allocation.node_id == node_id, Allocation.state == "pending", Allocation.kind == "update")

@@ -13,7 +13,7 @@ from backend.store.tables import Base, Node
 EXPIRED, STRANDED, LOST, DUE = 200, 200, 500, 100
 STUCK = EXPIRED + STRANDED + LOST + DUE
 PAST, AGO = "(UTC_TIMESTAMP(6) - INTERVAL 1 HOUR)", "(UTC_TIMESTAMP(6) - INTERVAL 2 HOUR)"
-TEXTS = "reason, error_code, error_message"
+ROWS_AT_ONCE = 50_000
 
 
 def make_nodes(engine: Engine) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def refresh(engine: Engine) -> None:
 
 def fill_finished(engine: Engine, count: int, node_id: str) -> None:
     """So many ended allocations with an item and a line of history each, a run for a hundred, a delivery for ten."""
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         one = _identifier(connection, 1)
         run = one.replace("seq", "(seq DIV 100)")
         _insert(connection, "runs", count // 100 + 1, {
@@ -66,7 +66,7 @@ def fill_finished(engine: Engine, count: int, node_id: str) -> None:
 
 def make_stuck(engine: Engine, number: int, served: str, gone: str) -> None:
     """A thousand stuck ones: lost with their workers, in a gone node's queue, lost by Redis, and waiting too long."""
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         for part, (node_id, state, count) in enumerate(
             ((served, "executing", EXPIRED), (gone, "pending", STRANDED), (served, "pending", LOST))
         ):
@@ -120,6 +120,8 @@ def _item(one: str) -> dict[str, str]:
 
 def _insert(connection: Connection, table: str, count: int, values: dict[str, str]) -> None:
     names, chosen = ", ".join(values), ", ".join(values.values())
-    connection.exec_driver_sql(
-        f"INSERT INTO {table} ({names}) SELECT {chosen} FROM seq_1_to_{max(1, count)}"  # noqa: S608
-    )
+    for start in range(1, count + 1, ROWS_AT_ONCE):
+        rows = f"seq_{start}_to_{min(count, start + ROWS_AT_ONCE - 1)}"
+        connection.exec_driver_sql(f"INSERT INTO {table} ({names}) SELECT {chosen} FROM {rows}")  # noqa: S608
+        # A million rows in one transaction would outlast every time-out.
+        connection.commit()
