@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import update
 
-from backend.dispatch import repairs, scheduler
 from backend.dispatch.pump import pump
+from backend.dispatch.sweeping import Sweeper
 from backend.store import deaths, recovery, runs
 from backend.store.columns import now
 from backend.store.deaths import Orphan
@@ -15,7 +15,7 @@ from backend.store.recovery import Expired
 from backend.store.session import read, transact
 from backend.store.tables import Node
 from tests.building import LIMITS
-from tests.integration.protocol import children, invariants, workers
+from tests.integration.protocol import children, invariants, publishing, workers
 from tests.integration.protocol.sight import HELD, Sight
 from tests.integration.protocol.stage import Stage
 from tests.integration.protocol.world import DELIVER_ATTEMPTS, DELIVERY_ATTEMPTS, LEASE_SECONDS
@@ -90,18 +90,16 @@ def sweep(stage: Stage) -> None:
     stage.keep_alive()
     due = [one for one, row in stage.seen.allocations.items() if _must_recover(stage, row)]
     before = stage.seen
-    repairs.recover_expired(stage.engine, DELIVERY_ATTEMPTS)
+    sweeper = Sweeper(stage.engine, None, DELIVERY_ATTEMPTS, LIMITS.work_seconds)
+    for repair in sweeper.losses:
+        repair.run()
     after = stage.see()
     left = [one for one in due if after.allocations[one].state in HELD]
     assert not left, f"never recovered: {left}"
     for one in due:
         _check_recovered(before, after, one)
-    repairs.replan_gone(stage.engine)
-    repairs.continue_expansions(stage.engine)
-    repairs.give_up_held(stage.engine)
-    repairs.release_due(stage.engine)
-    repairs.close_runs(stage.engine)
-    scheduler.start_queued(stage.engine)
+    for repair in (*sweeper.waits, *sweeper.ends):
+        repair.run()
     stage.see()
 
 
@@ -161,6 +159,10 @@ def _work(stage: Stage) -> None:
             execution = stage.promises.executions[-1]
             workers.send(stage, execution, ("heard",) * len(execution.order.deliveries))
             workers.settle(stage, execution, GOOD)
+    for one, row in list(stage.seen.allocations.items()):
+        if (row.kind, row.state) == ("publish", "pending"):
+            publishing.go_on(stage, one, "begin")
+            publishing.go_on(stage, one, "finish")
     for node, node_id in stage.world.children.items():
         if node_id in stage.seen.capacities:
             children.claim(stage, [(node, "", 100)], polls=False)

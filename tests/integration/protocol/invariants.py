@@ -19,6 +19,7 @@ def check(sight: Sight) -> None:
     _items(sight)
     _deliveries(sight)
     _runs(sight)
+    _publishes(sight)
     _history(sight)
     twice = {key: count for key, count in sight.articles.items() if count > 1}
     assert not twice, f"articles stored more than once: {twice}"
@@ -74,9 +75,19 @@ def _runs(sight: Sight) -> None:
     assert all(count == 1 for count in seen.values()), "a feed twice in a run"
 
 
+def _publishes(sight: Sight) -> None:
+    for row in sight.publishes.values():
+        holder = sight.allocations[row.allocation_id]
+        wanted = {"pending": ("queued", "running"), "executing": ("running",), "completed": ("success",)}
+        lost = "unconfirmed" if row.submitted_at else "failed"
+        assert row.state in wanted.get(holder.state, (lost,)), f"{row} of {holder}"
+
+
 def _history(sight: Sight) -> None:
     now_in: dict[tuple[str, str], str] = {}
     for row in sight.history:
+        if row.noun not in LIFE_CYCLES:
+            continue
         subject, cycle = (row.noun, row.subject_id), LIFE_CYCLES[row.noun]
         if not row.from_state:
             assert subject not in now_in, f"made twice: {row}"
@@ -85,7 +96,11 @@ def _history(sight: Sight) -> None:
             assert row.from_state == now_in.get(subject), f"{now_in.get(subject)} became {row}"
             assert cycle.allows(row.from_state, row.to_state), f"illegal move: {row}"
         now_in[subject] = row.to_state
-    for noun, rows in (("allocation", sight.allocations), ("run", sight.runs)):
+    for noun, rows in (
+        ("allocation", sight.allocations),
+        ("run", sight.runs),
+        ("publish_task", sight.publishes),
+    ):
         stands = {(noun, one): row.state for one, row in rows.items()}
         told = {subject: state for subject, state in now_in.items() if subject[0] == noun}
         assert stands == told, f"the history tells {told}, but they are {stands}"

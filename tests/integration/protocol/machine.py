@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.integration.protocol import beats, children, people, workers
+from tests.integration.protocol import beats, children, people, publishing, workers
 from tests.integration.protocol.promises import Execution
 from tests.integration.protocol.sight import HELD, UNSETTLED
 from tests.integration.protocol.stage import open_stage
@@ -74,9 +74,14 @@ class Protocol(RuleBasedStateMachine):
         return self.stage.promises.executions
 
     def allocations(self, *states: str) -> list[str]:
-        """The ids of those in the states, or all, oldest first."""
+        """The ids of those in the states, or all, oldest first; publishing is apart."""
         rows = self.stage.seen.allocations.items()
-        return [one for one, row in rows if not states or row.state in states]
+        return [one for one, row in rows if row.kind != "publish" and (not states or row.state in states)]
+
+    def to_publish(self) -> list[str]:
+        """The ids of the publish allocations that have not ended, oldest first."""
+        rows = self.stage.seen.allocations.items()
+        return [one for one, row in rows if row.kind == "publish" and row.state in UNSETTLED]
 
     def running(self) -> list[Execution]:
         """Executions that hold their work."""
@@ -115,7 +120,7 @@ class Protocol(RuleBasedStateMachine):
         return [
             (names[row.node_id], row.id, row.attempt)
             for row in self.stage.seen.allocations.values()
-            if row.node_id in names and row.state == "pending"
+            if row.node_id in names and row.state == "pending" and row.kind != "publish"
         ]
 
     @initialize()
@@ -236,6 +241,16 @@ class Protocol(RuleBasedStateMachine):
             self.stage.see()
         beats.look(self.stage)
 
+    @move(2, lambda self: len(self.to_publish()) < 2)
+    def publish(self) -> None:
+        """Somebody wants something published."""
+        publishing.plan(self.stage)
+
+    @move(5, lambda self: self.to_publish(), pick=picks, step=st.sampled_from(publishing.STEPS))
+    def publishing_goes_on(self, pick: int, step: str) -> None:
+        """A worker takes a step of publishing."""
+        publishing.go_on(self.stage, picked(self.to_publish(), pick), step)
+
     @move(3, lambda self: self.running(), pick=picks, blames=st.booleans(), now=st.booleans())
     def worker_dies(self, pick: int, blames: bool, now: bool) -> None:
         """A worker dies before its supervisor's eyes, which gives back what it held, at once or later."""
@@ -268,7 +283,7 @@ class Protocol(RuleBasedStateMachine):
                 workers.begin(self.stage, node, one, attempt)
         workers.settle(self.stage, execution, ends)
 
-    @move(3, lambda self: self.stage.seen.allocations, pick=picks, ends=ends, settling=st.booleans())
+    @move(3, lambda self: self.allocations(), pick=picks, ends=ends, settling=st.booleans())
     def cancel(self, pick: int, ends: list[str], settling: bool) -> None:
         """A person cancels, and the worker settles without knowing of it."""
         one = picked(self.allocations(*UNSETTLED) or self.allocations(), pick)

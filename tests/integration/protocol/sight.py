@@ -22,6 +22,7 @@ from backend.store.tables import (
     History,
     MessageTask,
     Node,
+    PublishTask,
     Run,
     WorkItem,
     core,
@@ -69,6 +70,7 @@ class Sight:
     capacities: dict[str, int]
     tasks: frozenset[str]
     paused: dict[str, str]
+    publishes: dict[str, Any]
 
     def items_of(self, allocation_id: str, state: str = "assigned") -> Iterator[Any]:
         """The allocation's items in that state, oldest first."""
@@ -83,6 +85,10 @@ class Sight:
             for row in self.deliveries.values()
             if (row.allocation_id, row.state) == (allocation_id, state)
         )
+
+    def publish_of(self, allocation_id: str) -> Any:
+        """The publish task of the allocation."""
+        return next(row for row in self.publishes.values() if row.allocation_id == allocation_id)
 
     def deadly_of(self, allocation_id: str) -> set[str]:
         """The allocation's open items whose feeds are quarantined: nobody collects them any more."""
@@ -128,6 +134,7 @@ def _look(session: Session) -> Sight:
         {row.id: row.max_capacity for row in ask.execute(select(core(Node).c.id, core(Node).c.max_capacity))},
         frozenset(ask.scalars(select(core(MessageTask).c.id))),
         {row.id: row.paused_reason for row in ask.execute(paused)},
+        _rows(ask, core(PublishTask), ("id", "allocation_id", "state", "submitted_at")),
     )
 
 
