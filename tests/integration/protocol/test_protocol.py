@@ -41,6 +41,7 @@ def run(world: World, examples: int, steps: int, *phases: Phase) -> None:
     run_state_machine_as_test(partial(Protocol, world), settings=wanted)  # type: ignore[arg-type]
 
 
+@pytest.mark.timeout(600)
 def test_any_order_of_calls_keeps_what_was_promised_and_everything_ends(world: World) -> None:
     run(world, EXAMPLES, STEPS, Phase.generate)
 
@@ -72,6 +73,7 @@ def test_many_long_histories_keep_what_was_promised(world: World) -> None:
     run(world, 1000, 80, Phase.generate, Phase.shrink)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
 def test_calls_that_meet_in_the_database_keep_what_was_promised(world: World, seed: int) -> None:
     crowd_together(world, seed, rounds=4)
