@@ -77,6 +77,12 @@ def of_database(found: OpenFigures) -> Iterator[Family]:
         ("queue",),
         found.latency,
     )
+    yield Family.of(
+        "cascade_queue_flow_seconds",
+        "Seconds since something, work or a canary, was last settled from the queue.",
+        ("queue",),
+        found.flow,
+    )
     yield Family.of("cascade_alerts_open", "Open alerts.", ("rule",), found.alerts)
     for name, text, value in NODE_FAMILIES:
         yield Family.of(name, text, ("node",), {one.name: value(one) for one in found.nodes})

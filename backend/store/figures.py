@@ -14,7 +14,7 @@ from backend.domain.nodes import availability
 from backend.domain.states import ALLOCATION, DELIVERY, RUN, WORK_ITEM, LifeCycle
 from backend.store import nodes
 from backend.store.columns import now
-from backend.store.tables import Alert, Allocation, Delivery, Node, Run, WorkItem
+from backend.store.tables import Alert, Allocation, Delivery, Node, QueueHealth, Run, WorkItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,16 @@ class NodeFigures:
 
 @dataclass(frozen=True, slots=True)
 class OpenFigures:
-    """How many are open, by what they are and their state, and for how many seconds each queue's oldest has waited."""
+    """How many are open, by what they are and their state, for how many seconds each queue's oldest has waited,
+    and for how many nothing was proved to flow through it.
+    """
 
     allocations: dict[tuple[str, str], int]
     items: dict[tuple[str, str], int]
     deliveries: dict[str, int]
     runs: dict[str, int]
     latency: dict[str, float]
+    flow: dict[str, float]
     alerts: dict[str, int]
     nodes: list[NodeFigures]
 
@@ -54,6 +57,7 @@ def open_figures(session: Session) -> OpenFigures:
         deliveries=_by_state(session, Delivery.state, _open(DELIVERY)),
         runs=_by_state(session, Run.state, _open(RUN)),
         latency=_latency(session, current),
+        flow=_flow(session, current),
         alerts=_alerts(session),
         nodes=_nodes(session, current),
     )
@@ -85,6 +89,14 @@ def _latency(session: Session, current: datetime) -> dict[str, float]:
         .group_by(Allocation.queue)
     )
     return {queue: max(0.0, (current - since).total_seconds()) for queue, since in session.execute(query)}
+
+
+def _flow(session: Session, current: datetime) -> dict[str, float]:
+    rows = session.execute(select(QueueHealth.queue, QueueHealth.settled_at, QueueHealth.canary_settled_at))
+    proofs = {queue: [at for at in signs if at is not None] for queue, *signs in rows}
+    return {
+        queue: max(0.0, (current - max(signs)).total_seconds()) for queue, signs in proofs.items() if signs
+    }
 
 
 def _alerts(session: Session) -> dict[str, int]:

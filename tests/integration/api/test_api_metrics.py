@@ -21,6 +21,7 @@ from backend import metrics
 from backend.api.app import create_app
 from backend.dispatch import queues
 from backend.dispatch.pump import pump
+from backend.store import flow
 from backend.store.alerts import open_alert
 from backend.store.session import transact
 from config import ROOT
@@ -58,6 +59,8 @@ def loaded(api_with_redis: Api, redis_client: Redis) -> Iterator[Api]:
         api_with_redis.engine, make_task(api_with_redis.engine, make_feeds(api_with_redis.engine, ITEMS))
     )
     pump(api_with_redis.engine, redis_client, LIMITS)
+    transact(api_with_redis.engine, lambda session: flow.note_served(session, flow.served_queues(session)))
+    transact(api_with_redis.engine, lambda session: flow.note_settle(session, "node:n"))
     transact(
         api_with_redis.engine,
         lambda session: open_alert(session, "alert_feed_gone", "f", name="f", feed_id="f"),
@@ -84,6 +87,7 @@ def test_what_is_open_is_shown_by_kind_and_state(loaded: Api) -> None:
     assert found[sample("cascade_node_capacity", node="n")] == 5
     assert found[sample("cascade_nodes_online")] == 1
     assert found[sample("cascade_queue_latency_seconds", queue="node:n")] >= 0
+    assert 0 <= found[sample("cascade_queue_flow_seconds", queue="node:n")] < 60
     assert found[sample("cascade_up", part="database")] == found[sample("cascade_up", part="redis")] == 1
 
 
