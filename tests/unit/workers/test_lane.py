@@ -224,3 +224,16 @@ def test_nothing_begins_beside_an_item_that_never_ended(bench: Bench) -> None:
     bench.source.release()
     wait_until(lambda: bench.kit.slots.abandoned == 0, 10, "its end after all")
     assert bench.lane.serve() == 1
+
+
+def test_what_redis_does_not_know_is_begun_at_once_and_not_one_a_second(bench: Bench) -> None:
+    bench.waiting = 0
+    now = [0.0]
+    bench.lane.clock = lambda: now[0]
+    for name in "abcd":
+        bench.source.hold(name)
+    bench.ledger.pending = [update_order(name) for name in "abcd"]
+    with serving(bench):
+        wait_until(
+            lambda: bench.kit.slots.free == 0, 10, "the begin of all four on a clock that stands still"
+        )
