@@ -293,7 +293,7 @@ def _delivery(row: Delivery, name: str) -> MemberView:
         why=None,
         allocation_id=row.allocation_id,
         attempts=row.attempts,
-        errors=[],
+        errors=row.errors or [],
         error_code=row.error_code,
         error_message=row.error_message,
         not_before=row.not_before,

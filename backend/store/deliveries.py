@@ -150,13 +150,18 @@ def freeze(session: Session, lease: Lease, messages: Mapping[str, FrozenMessage]
 def take_over(session: Session, allocation_id: str, policy: DeliveryPolicy) -> None:
     """Before sending starts: what an earlier worker was sending when it died is repeated only where that is harmless."""
     rows = session.execute(
-        select(Delivery.id, Delivery.receiver_kind)
+        select(Delivery.id, Delivery.receiver_kind, Delivery.attempts, Delivery.errors)
         .where(Delivery.allocation_id == allocation_id, Delivery.state == "assigned", Delivery.in_flight)
         .order_by(Delivery.id)
         .with_for_update()
     ).all()
     doubtful = [row.id for row in rows if not policy.repeatable(row.receiver_kind)]
     message = "its worker died while sending; nobody knows whether the message arrived"
+    for row in rows:
+        entry = settlement.error_entry(Failure("answer_lost", message), row.attempts)
+        session.execute(
+            update(Delivery).where(Delivery.id == row.id).values(errors=[*(row.errors or []), entry])
+        )
     change = Change(("assigned",), "unconfirmed", WORKER, message)
     transitions.move(
         session,
@@ -234,7 +239,9 @@ def _refuse(
     session: Session, allocation_id: str, receipt: Receipt, failure: Failure, policy: DeliveryPolicy
 ) -> None:
     row = session.execute(
-        select(Delivery.attempts, Delivery.receiver_kind, Delivery.receiver, Delivery.in_flight)
+        select(
+            Delivery.attempts, Delivery.receiver_kind, Delivery.receiver, Delivery.in_flight, Delivery.errors
+        )
         .where(
             Delivery.id == receipt.delivery_id,
             Delivery.allocation_id == allocation_id,
@@ -246,7 +253,7 @@ def _refuse(
         return
     # What failed before it was marked as being sent is an attempt too: else it would be tried for ever.
     attempts = row.attempts if row.in_flight else row.attempts + 1
-    values = _refused(receipt, failure, attempts)
+    values = _refused(receipt, failure, attempts, row.errors or [])
     decision = decide_delivery(
         policy.retry,
         failure,
@@ -276,7 +283,7 @@ def _refuse(
             assert_never(decision)
 
 
-def _refused(receipt: Receipt, failure: Failure, attempts: int) -> dict[str, Any]:
+def _refused(receipt: Receipt, failure: Failure, attempts: int, errors: Sequence[object]) -> dict[str, Any]:
     return {
         "attempts": attempts,
         "in_flight": False,
@@ -284,6 +291,7 @@ def _refused(receipt: Receipt, failure: Failure, attempts: int) -> dict[str, Any
         "excerpt": receipt.excerpt[:2000],
         "error_code": failure.code,
         "error_message": failure.message,
+        "errors": [*errors, settlement.error_entry(failure, attempts)],
     }
 
 

@@ -32,6 +32,13 @@ class Instances:
         names = [path.name for path in self.folder.iterdir() if path.name[0] != "." and path.name != self.own]
         return sorted(name for name in names if self._is_free(name))
 
+    def others_live(self) -> bool:
+        """Whether another start of the node lives: after a deploy the new one, while this one still stops."""
+        if not self.folder.is_dir():
+            return False
+        names = {path.name for path in self.folder.iterdir() if path.name[0] != "."} - {self.own}
+        return any(not self._is_free(name) for name in names)
+
     def _is_free(self, name: str) -> bool:
         try:
             with (self.folder / name).open("rb+") as file:

@@ -48,7 +48,7 @@ from backend.workers.presence import Presence, SharedCount
 from backend.workers.redis_watch import RedisWatch
 from backend.workers.run import use_lane
 from backend.workers.signals import Signals, signals_for
-from backend.workers.vitals import Vitals
+from backend.workers.vitals import Start, Vitals
 from backend.workers.worker import Limits, WakeUpWorker
 
 if TYPE_CHECKING:
@@ -227,14 +227,6 @@ def _worker(
     return Child(told, main, vitals=vitals)
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """One start of a worker process: of which start of its node, and its own id."""
-
-    instance: str
-    worker: str
-
-
 def work(settings: Settings, place: Place, start: Start, name: str, slots: int, plugins: Plugins) -> int:
     """One worker process, after its fork: build everything that connects, then serve."""
     share_heaps()
@@ -317,6 +309,7 @@ def _presence(
         workers=count,
         sources=None if delivering else tuple(plugins.sources),
         inherit=heir.settle_estates,
+        others_live=heir.instances.others_live,
         redis=RedisWatch(engine, watched, place.node_id, place.name),
     )
     return presence.serve()

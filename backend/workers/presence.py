@@ -54,7 +54,7 @@ class Presence:
     """Beats for one node. After SIGTERM it signs off at once and drains until the workers have ended.
 
     `sources` are the kinds of feeds whose plug-ins were loaded; `None` where no feeds are collected. `inherit` gives back
-    what dead workers held.
+    what dead workers held, `others_live` says whether another start of the node goes on.
     """
 
     engine: Engine
@@ -66,6 +66,7 @@ class Presence:
     workers: SharedCount
     sources: tuple[str, ...] | None = None
     inherit: Callable[[], None] = lambda: None
+    others_live: Callable[[], bool] = lambda: False
     redis: RedisWatch | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     last_beat: float = float("-inf")
@@ -122,6 +123,9 @@ class Presence:
             log.info("%d outcomes from the outbox are settled", settled)
 
     def _sign_off(self) -> None:
+        if self.others_live():
+            # The node goes on: without its presence, what waits for it would be planned elsewhere.
+            return
         transact(
             self.engine, lambda session: nodes.sign_off(session, self.node_id, self.instance), attempts=2
         )

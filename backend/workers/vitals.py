@@ -6,11 +6,20 @@ import faulthandler
 import mmap
 import struct
 import threading
+from dataclasses import dataclass
 
 from backend.domain.identifiers import new_id
 
 STAMP_SECONDS = 0.5
 LAST_RESORT_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start of a worker process: of which start of its node, and its own id."""
+
+    instance: str
+    worker: str
 
 
 class Vitals:

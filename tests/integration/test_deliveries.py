@@ -109,6 +109,8 @@ def test_every_attempt_is_counted_and_retried_with_backoff_until_they_are_spent(
             assert pump(engine, None, LIMITS) == 0
             let_go_on(engine)
     assert (row.state, row.error_message) == ("failed", BUSY.message)
+    told = [(entry["attempt"], entry["code"], entry["message"]) for entry in row.errors]
+    assert told == [(attempt, BUSY.code, BUSY.message) for attempt in range(1, ATTEMPTS + 1)]
     assert pump(engine, None, LIMITS) == 0
 
 
@@ -306,6 +308,12 @@ def test_robots_are_repeated_too_where_a_person_wants_it(engine: Engine) -> None
     again = ledger.begin(order.allocation_id, 2, "d2")
     assert again is not None
     assert [one.delivery_id for one in again.deliveries] == [one.delivery_id for one in order.deliveries]
+    (entry,) = row_of(engine, Delivery).errors
+    assert (entry["attempt"], entry["code"], "its worker died" in entry["message"]) == (
+        1,
+        "answer_lost",
+        True,
+    )
 
 
 @pytest.mark.parametrize(("url", "state"), [(building.WEB_HOOK, "failed"), (ROBOT, "unconfirmed")])

@@ -141,7 +141,8 @@ class Allocation(Base):
 class Delivery(Base):
     """One message about one feed's due articles to one task's receiver. Its id is its `Idempotency-Key`.
 
-    `in_flight` is set before an attempt is sent and cleared by its receipt.
+    `in_flight` is set before an attempt is sent and cleared by its receipt. `errors` keeps each failed attempt's time, code and
+    message.
     """
 
     __tablename__ = "deliveries"
@@ -173,6 +174,7 @@ class Delivery(Base):
     excerpt: Mapped[str] = mapped_column(Text, default="")
     error_code: Mapped[str] = mapped_column(ascii_key(64), default="")
     error_message: Mapped[str] = mapped_column(Text, default="")
+    errors: Mapped[list[Any] | None] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(server_default=Clock())
     attempted_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

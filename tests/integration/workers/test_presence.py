@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from backend.domain.identifiers import first_id_of
 from backend.store import nodes
 from backend.store.nodes import NodeView
 from backend.store.session import read
+from backend.store.tables import Node
+from backend.workers.instances import Instances
 from backend.workers.outbox import Outbox
 from backend.workers.presence import Presence, SharedCount
 from tests import building
@@ -51,3 +54,29 @@ def test_an_entry_that_was_put_there_by_hand_is_as_old_as_its_file(engine: Engin
     told = tell(engine, outbox, node_id)
     assert told.outbox_entries == 1
     assert told.outbox_oldest_at is not None
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("deployed", [True, False])
+def test_a_start_that_stops_does_not_sign_off_the_node_while_the_next_one_lives(
+    engine: Engine, tmp_path: Path, deployed: bool
+) -> None:
+    node_id = building.make_node(engine)
+    old, new = (Instances(tmp_path / "instances", name) for name in ("old", "new"))
+    locks = [one.arrive() for one in ((old, new) if deployed else (old,))]
+    presence = Presence(
+        engine,
+        FakeLedger(),
+        Outbox(tmp_path / "outbox", building.CIPHER),
+        node_id,
+        "old",
+        "test",
+        SharedCount(),
+        others_live=old.others_live,
+    )
+    presence.tick()
+    presence._sign_off()
+    assert (building.row_of(engine, Node, node_id).presence_at is not None) == deployed
+    for lock in locks:
+        os.close(lock)
+    assert new.departed() == ["old"]

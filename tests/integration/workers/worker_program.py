@@ -16,6 +16,7 @@ from backend.domain.orders import FeedOrder, FetchResult
 from backend.domain.ports import HttpClient
 from backend.store.session import create_engine_for
 from backend.workers import node
+from backend.workers.vitals import Start
 
 
 @dataclass
@@ -47,7 +48,7 @@ def main() -> int:
     place = node.look_around("n", (), settings)
     source = {"block": Blocking, "connect": Connecting}[sys.argv[1]]()
     plugins = node.Plugins(sources={"rss": source}, notifiers={})
-    return node.work(settings, place, node.Start(new_id(), new_id()), place.queues[0], 4, plugins)
+    return node.work(settings, place, Start(new_id(), new_id()), place.queues[0], 4, plugins)
 
 
 if __name__ == "__main__":

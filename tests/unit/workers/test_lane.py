@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -204,8 +205,8 @@ def test_suspects_have_the_process_for_themselves(bench: Bench) -> None:
         bench.source.release("before", "after")
         bench.source.wait_started(3)
         bench.ledger.pending = [update_order("neighbour")]
-        looks = len(bench.ledger.looks)
-        bench.ledger.wait_settled(2)
+        looks, began = len(bench.ledger.looks), time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 0.3, 5, "the time in which it would have company")
         assert bench.source.started[2:] == ["suspect"]
         bench.source.release("suspect")
         bench.ledger.wait_settled(4)

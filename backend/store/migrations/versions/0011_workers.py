@@ -17,3 +17,4 @@ def upgrade() -> None:
     """Expand only: what the previous release reads stays."""
     op.add_column("allocations", sa.Column("worker", ascii_key(36), nullable=True))
     op.add_column("allocations", sa.Column("alone", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column("deliveries", sa.Column("errors", sa.JSON(), nullable=True))
