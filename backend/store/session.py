@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 SESSION_WAIT_TIMEOUT = 30
 LOCK_WAIT_TIMEOUT = 5
 ANSWER_SECONDS = 30
+TOTAL_SECONDS = 15
 SQLITE_BUSY_SECONDS = 10
 SQLITE_LOOK_MILLISECONDS = 8
 ATTEMPTS = 6
@@ -52,7 +53,7 @@ class Patience:
     """
 
     answer: float = ANSWER_SECONDS
-    total: float = ANSWER_SECONDS
+    total: float = TOTAL_SECONDS
     fails_fast: bool = False
 
 

@@ -178,6 +178,7 @@ class FeedServer:
         self._visits: list[Visit] = []
         self._lock = threading.Lock()
         self.stopping = threading.Event()
+        self.prompt = threading.Event()
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.feed_server = self
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -204,6 +205,7 @@ class FeedServer:
     def stop(self) -> None:
         """Stop serving; hanging and delayed answers end at once."""
         self.stopping.set()
+        self.prompt.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -251,6 +253,10 @@ class FeedServer:
         for feed in self.feeds.values() if number is None else (self.feeds[number],):
             feed.delay = seconds
 
+    def end_delays(self) -> None:
+        """Answer at once from now on, also those who wait already."""
+        self.prompt.set()
+
     def add_article(self, number: int) -> str:
         """Publish one more article in a feed; returns its title."""
         return self.feeds[number].add_article()
@@ -268,7 +274,7 @@ class FeedServer:
         feed = self.feeds.get(int(number)) if number.isdigit() and room in {"feeds", "moved"} else None
         if feed is None:
             return Answer(404)
-        self.stopping.wait(feed.delay)
+        self.prompt.wait(feed.delay)
         if feed.broken:
             return self._broken(feed)
         if feed.form.startswith("moved") and room == "feeds":
