@@ -269,3 +269,18 @@ def test_a_stopping_node_hands_back_at_its_deadline_and_the_next_start_goes_on_a
     ended = [row.state for row in rows_of(ward.engine, Allocation) if row.kind == "update"]
     assert sorted(ended) == ["cancelled", "completed"]
     assert ward.item("slow").deaths == 0
+
+
+@on_sqlite
+def test_a_worker_that_uses_too_much_memory_ends_what_it_holds_and_is_replaced(ward: Ward) -> None:
+    # Any worker uses more than that: each job is its last.
+    node = ward.node(CASCADE_WORKER_MEGABYTES="64")
+    before = node.workers()
+    ward.plan(*["fine"] * 12, capacity=20)
+    ward.wait_ends(60, fine="done")
+    wait_until(lambda: "more than 64 (CASCADE_WORKER_MEGABYTES)" in node.log, AT_ONCE, "the replacement")
+    wait_until(lambda: set(node.workers()) != set(before), AT_ONCE, "a fresh worker")
+    assert "it starts again" not in node.log, "nobody died, so nobody waits"
+    assert {row.state for row in rows_of(ward.engine, Allocation) if row.kind == "update"} == {"completed"}
+    node.wait_workers(2)
+    assert node.stop() == 0
