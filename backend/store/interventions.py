@@ -147,8 +147,13 @@ def _open_run(session: Session, allocation: Any, actor: str) -> None:
 
 def _retry_deliveries(session: Session, allocation_id: str, actor: str, *, unconfirmed: bool) -> int:
     sources = ("failed", "unconfirmed") if unconfirmed else ("failed",)
-    ids = session.scalars(
-        select(Delivery.id).where(Delivery.allocation_id == allocation_id, Delivery.state.in_(sources))
+    rows = session.execute(
+        select(Delivery.id, MessageTask.id.label("task_id"))
+        .outerjoin(MessageTask, MessageTask.id == Delivery.task_id)
+        .where(Delivery.allocation_id == allocation_id, Delivery.state.in_(sources))
     ).all()
+    ids = sorted(row.id for row in rows if row.task_id is not None)
+    if rows and not ids:
+        raise Conflict("retry_without_task")
     change = Change(sources, "waiting", actor, f"tried again by {actor}")
-    return transitions.move(session, Delivery, sorted(ids), change, **FRESH, in_flight=False)
+    return transitions.move(session, Delivery, ids, change, **FRESH, in_flight=False)

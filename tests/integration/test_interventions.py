@@ -14,7 +14,7 @@ from backend.domain.errors import CascadeError, Conflict, InvalidInput, NotFound
 from backend.domain.identifiers import new_id
 from backend.domain.orders import Receipt, WorkOrder
 from backend.domain.ports import Lease, Standing
-from backend.store import interventions, selections
+from backend.store import interventions, message_tasks, selections
 from backend.store.allocation_views import AllocationFilter
 from backend.store.columns import now
 from backend.store.interventions import Intervention
@@ -257,6 +257,17 @@ def test_unconfirmed_messages_are_sent_again_only_when_that_is_asked_for(engine:
     assert states(engine, Delivery) == {failed: "waiting", doubtful: "unconfirmed"}
     assert retry(engine, order.allocation_id, unconfirmed=True).deliveries == 1
     assert counted(engine, Delivery) == {"waiting": 2}
+
+
+def test_messages_of_a_deleted_task_are_not_tried_again(engine: Engine) -> None:
+    world = make_deliveries(engine)
+    order = begin_deliveries(engine)
+    end_deliveries(order, engine)
+    transact(engine, lambda session: message_tasks.delete_task(session, world.task_id, actor="ana"))
+    with pytest.raises(Conflict) as refusal:
+        retry(engine, order.allocation_id)
+    assert refusal.value.code == "retry_without_task"
+    assert counted(engine, Delivery) == {"failed": 1}
 
 
 def choose(engine: Engine, action: selections.Action, **filters: object) -> SelectionView:

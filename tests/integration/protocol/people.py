@@ -59,7 +59,12 @@ def retry(stage: Stage, allocation_id: str, *, unconfirmed: bool) -> None:
     row = before.allocations[allocation_id]
     items = {item.id: ("waiting", 0) for item in before.items_of(allocation_id, "failed")}
     states = ("failed", "unconfirmed") if unconfirmed else ("failed",)
-    deliveries = {one.id: "waiting" for state in states for one in before.deliveries_of(allocation_id, state)}
+    deliveries = {
+        one.id: "waiting"
+        for state in states
+        for one in before.deliveries_of(allocation_id, state)
+        if one.task_id in before.tasks
+    }
     try:
         interventions.retry_allocation(stage.engine, None, allocation_id, "ana", unconfirmed=unconfirmed)
     except Conflict:

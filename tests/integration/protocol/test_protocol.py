@@ -70,7 +70,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_many_long_histories_keep_what_was_promised(world: World) -> None:
-    run(world, 1000, 80, Phase.generate, Phase.shrink)
+    run(world, 500, 80, Phase.generate, Phase.shrink)
 
 
 @pytest.mark.timeout(600)
