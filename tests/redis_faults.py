@@ -173,13 +173,20 @@ def loading(redis: FaultyRedis) -> Iterator[None]:
     keys = redis.admin.dbsize()
     redis.server.stop()
     redis.server.load_microseconds = LOAD_MICROSECONDS // keys
-    starting = threading.Thread(target=redis.server.start)
-    starting.start()
+    loaded, over = threading.Event(), threading.Event()
+
+    def start() -> None:
+        redis.server.start()
+        loaded.set()
+        # A server dies with the thread that started it (`setpriv --pdeathsig`).
+        over.wait()
+
+    threading.Thread(target=start, daemon=True).start()
     wait_until(lambda: _says(redis, "LOADING"), 10, "the load")
     try:
         yield
     finally:
-        starting.join(30)
+        loaded.wait(30)
         redis.server.load_microseconds = 0
 
 
