@@ -122,6 +122,8 @@ def update_feed(
 
     Raises `NotFound`, and `Conflict` naming the feed that has the address already.
     """
+    if address is not None:
+        _lock_open_items(session, feed_id)
     row = _load(session, feed_id, lock=True)
     if address is not None and address.url_hash != row.url_hash:
         _move(session, row, address)
@@ -181,6 +183,7 @@ def delete_feed(session: Session, feed_id: str, *, actor: str) -> None:
 
     Raises `Conflict` while a node is collecting it.
     """
+    _lock_open_items(session, feed_id)
     row = _load(session, feed_id, lock=True)
     withdraw_feed(session, feed_id, name=row.name, actor=actor)
     session.execute(delete(MessageTaskFeed).where(MessageTaskFeed.feed_id == feed_id))
@@ -200,6 +203,15 @@ def missing_feeds(session: Session, feed_ids: Sequence[str]) -> list[str]:
 def count_feeds(session: Session) -> int:
     """How many feeds there are."""
     return session.scalar(select(func.count()).select_from(Feed)) or 0
+
+
+def _lock_open_items(session: Session, feed_id: str) -> None:
+    """Items before their feed, as settles do: whoever takes them the other way round deadlocks with one."""
+    of_feed = select(WorkItem.id).where(WorkItem.feed_id == feed_id, WorkItem.state.in_(OPEN_ITEM))
+    # Read first, locked by key: the state as a condition of the lock lets the server walk the items of others.
+    if ids := session.scalars(of_feed).all():
+        by_key = select(WorkItem.id).where(WorkItem.id.in_(ids)).order_by(WorkItem.id)
+        session.execute(by_key.with_for_update())
 
 
 def _load(session: Session, feed_id: str, *, lock: bool) -> Feed:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict
 from backend.domain.feeds import draft_feed
@@ -17,6 +19,8 @@ from backend.store.cipher import Cipher
 from backend.store.session import read, transact
 from backend.store.tables import Allocation, Delivery, Feed, History, Run, WorkItem
 from backend.store.transitions import Change
+from tests.building import rows_of
+from tests.servers import MariaDb, wait_until
 
 CIPHER = Cipher("a key for tests only")
 URL = "https://hooks.example.com/x"
@@ -248,3 +252,28 @@ def test_a_feed_that_comes_back_keeps_nothing_of_its_old_state(engine: Engine) -
     assert (view.url, view.error_code) == ("https://example.com/2", "")
     etag = read(engine, lambda session: session.scalar(select(Feed.etag)))
     assert etag == ""
+
+
+@pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("change", ["delete", "move"])
+def test_whoever_changes_a_feed_waits_for_its_items_before_the_feed_as_settles_do(
+    engine: Engine, mariadb: MariaDb, change: str
+) -> None:
+    """The other way round, a settle that holds an item and wants its feed would deadlock."""
+    feed_id = make_feed(engine, "https://a.example/1")
+    start(engine, make_task(engine, feed_id))
+    address = draft_feed("https://b.example/2", kind="rss", known_kinds={"rss"})
+    works: dict[str, Callable[[Session], object]] = {
+        "delete": lambda session: feeds.delete_feed(session, feed_id, actor="ana"),
+        "move": lambda session: feeds.update_feed(session, feed_id, address=address),
+    }
+    waiting = "SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"
+    with ThreadPoolExecutor(1) as pool, Session(engine) as settle:
+        settle.execute(select(WorkItem.id).where(WorkItem.feed_id == feed_id).with_for_update())
+        changing = pool.submit(lambda: transact(engine, works[change]))
+        wait_until(lambda: bool(mariadb.execute(waiting)), 20, "the change that waits for the item")
+        settle.execute(select(Feed.id).where(Feed.id == feed_id).with_for_update(nowait=True))
+        settle.commit()
+        changing.result(20)
+    left = {row.url for row in rows_of(engine, Feed)}
+    assert left == (set() if change == "delete" else {"https://b.example/2"})
