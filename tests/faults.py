@@ -231,7 +231,7 @@ def _tables(engine: Engine) -> MetaData:
     # The schema is the same for every test, and reflecting it takes longer than reading it.
     if engine.dialect.name not in _reflected:
         found = MetaData()
-        with engine.connect() as connection:
+        with engine.execution_options(reading=True).connect() as connection:
             found.reflect(connection)
         _reflected[engine.dialect.name] = found
     return _reflected[engine.dialect.name]

@@ -122,7 +122,8 @@ def _begin_sqlite(connection: Connection) -> None:
         return
     # SQLite's own handler sleeps up to 100 ms between looks; with many short writers, short looks wait far less.
     connection.exec_driver_sql(f"PRAGMA busy_timeout = {SQLITE_LOOK_MILLISECONDS}")
-    _begin_immediate(connection, time.monotonic() + SQLITE_BUSY_SECONDS)
+    patience: Patience = connection.get_execution_options().get("patience") or Patience()
+    _begin_immediate(connection, time.monotonic() + min(SQLITE_BUSY_SECONDS, patience.total))
     connection.exec_driver_sql(f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}")
 
 
