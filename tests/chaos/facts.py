@@ -125,11 +125,13 @@ class Tables:
 class Leftovers:
     """What was seen of connections and processes at the very end, and of leases all along.
 
-    `connections`: by part, how many it had to each server after the quiet period, and what it may have.
+    `connections`: by part, how many it had to each server after the quiet period, and what it may have. `refused_settles`:
+    how many late ones the workers' logs tell of.
     """
 
     processes: Sequence[str] = ()
     connections: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    refused_settles: int = 0
     longest_overdue: float = 0.0
     overdue_allowed: float = 0.0
 

@@ -79,6 +79,7 @@ def _recoveries(evidence: Evidence) -> list[str]:
     theirs = [one for one in found if one.node.startswith("child")]
     if theirs:
         lines.append(f"longest time to recover, WeRSS children: {_told(theirs[0])}")
+    lines.append(f"late settles refused: {evidence.leftovers.refused_settles}")
     lines.append(f"longest time that a lease was over: {evidence.leftovers.longest_overdue:.1f} s")
     return lines
 

@@ -252,6 +252,11 @@ class System:
                     found.append(process)
         return sorted(living(found), key=lambda one: one.pid)
 
+    def log_lines(self, sign: str) -> int:
+        """How many lines of all logs hold the sign."""
+        texts = [part.log.read_text(encoding="utf-8", errors="replace") for part in self.parts.values()]
+        return sum(sign in line for text in texts for line in text.splitlines())
+
     def url(self, parent: str) -> str:
         """Where a parent answers."""
         return f"http://127.0.0.1:{self.ports[parent]}"

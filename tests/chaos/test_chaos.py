@@ -27,6 +27,7 @@ from tests.servers import wait_until
 from tests.standins.receivers import ReceiverServer
 
 READY_SECONDS = 90.0
+REFUSED = "came too late"
 # Production's values need their time to be seen; two minutes show the same with a third of it.
 SHORT, REAL = Leases(15.0, 5.0, 20.0), Leases(45.0, 15.0, 60.0)
 SHORT_RUN_SECONDS = 300.0
@@ -75,7 +76,7 @@ def run(folder: Path, seed: int, seconds: float, leases: Leases) -> tuple[Eviden
         evidence.recoveries = recoveries(evidence.tables, journals.injected, leases.least)
         seen = watch.connections(system)
         allowed = leases.of_children + leases.lease + GAP_SECONDS
-        evidence.leftovers = Leftovers(system.stop(), seen, longest, allowed)
+        evidence.leftovers = Leftovers(system.stop(), seen, system.log_lines(REFUSED), longest, allowed)
     return evidence, quiet
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+import psutil
 import pymysql
 
 from tests.chaos.plan import BEATS, PARENTS, PARTS
@@ -66,7 +68,24 @@ def connections(system: System) -> Mapping[str, tuple[int, int]]:
                 key, count = f"{name} to {server}", len(proxies[name].client_ports())
                 found[key] = min(found.get(key, count), count)
         time.sleep(SAMPLE_SECONDS)
-    return {key: (count, _allowed(system, key)) for key, count in found.items()}
+    counted = {key: (count, _allowed(system, key)) for key, count in found.items()}
+    return {
+        key if count <= allowed else f"{key} ({_owners(system, key)})": (count, allowed)
+        for key, (count, allowed) in counted.items()
+    }
+
+
+def _owners(system: System, key: str) -> str:
+    """Whose connections they are and in which state, for whoever looks for a leak."""
+    name, _, server = key.partition(" to ")
+    port = (system.databases if server == "MariaDB" else system.brokers)[name].port
+    states: Counter[str] = Counter()
+    for process in system.processes(name):
+        with suppress(psutil.Error):
+            for one in process.net_connections("tcp"):
+                if one.raddr and one.raddr.port == port:
+                    states[f"process {process.pid} {one.status}"] += 1
+    return ", ".join(f"{count} of {state}" for state, count in sorted(states.items())) or "of nobody"
 
 
 def _allowed(system: System, key: str) -> int:

@@ -120,7 +120,10 @@ def test_silence_closes_nothing_and_loses_nothing(proxy: TcpProxy, client: socke
 def test_half_a_close_reaches_one_side_only(proxy: TcpProxy, client: socket.socket, echo: Echo) -> None:
     assert proxy.half_close("server") == 1
     wait_until(lambda: echo.heard[-1] == b"", 10, "the end at the server")
+    # What the client goes on to say has nowhere to go, and does no harm.
+    client.sendall(b"late")
     assert client.recv(10) == b"end"
+    assert echo.heard[-1] == b""
 
 
 def test_the_client_may_hear_an_end_while_the_server_still_listens(

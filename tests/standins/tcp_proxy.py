@@ -64,7 +64,8 @@ class _Side(asyncio.Protocol):
         """Send, or keep until the connection stands. No data means the end of what comes."""
         if self.transport is None:
             self.waiting.append(data)
-        elif self.transport.is_closing():
+        elif self.transport.is_closing() or self.ended:
+            # After a half-close, what the other side goes on to say has nowhere to go.
             return
         elif data:
             self.transport.write(data)

@@ -62,7 +62,7 @@ def evidence() -> Evidence:
         ],
         visits=[Visited("/feeds/1", 200, 109.0)],
         world=World([HOOK, ROBOT], {"f": "/feeds/1"}, frozenset({"/feeds/9"})),
-        leftovers=Leftovers([], {"node-1 to MariaDB": (1, 1)}, 4.0, 60.0),
+        leftovers=Leftovers([], {"node-1 to MariaDB": (1, 1)}, 2, 4.0, 60.0),
     )
 
 
