@@ -31,7 +31,8 @@ from rq.registry import (
 from rq.serializers import JSONSerializer
 from rq.utils import utcparse
 
-from backend.api.context import parts
+from backend.api.context import language, parts
+from backend.dispatch.patience import fault_of
 from backend.dispatch.queues import existing_queues
 from backend.domain.errors import Conflict, NotFound, Unavailable
 from backend.store.nodes import all_slugs
@@ -187,7 +188,7 @@ def queue_names(connection: Redis) -> list[str]:
             found: Any = connection.smembers(Queue.redis_queues_keys)
         except RedisError as error:
             # As ours: the dashboard would make a page of its own of it, with status 200.
-            raise Unavailable(part="Redis") from error
+            raise Unavailable("redis_needed", reason=fault_of(error).sentence(language())) from error
         known = {_text(key).removeprefix(Queue.redis_queue_namespace_prefix) for key in found}
         g.queue_names = sorted({*existing_queues(slugs), *known})
     names: list[str] = g.queue_names
