@@ -68,7 +68,7 @@ class Vitals:
         """A sample of now, and what follows from the last few."""
         used, size = signs.pool_usage(self.pooled)
         self.samples.append(used)
-        disk, machine = shutil.disk_usage(self.data_dir), platform.node()
+        disk, machine = shutil.disk_usage(_existing(self.data_dir)), platform.node()
         return signs.Report(
             id=self.id,
             process=f"{self.part}[{os.getpid()}] on {machine}",
@@ -78,6 +78,11 @@ class Vitals:
             disk_free=disk.free,
             disk_total=disk.total,
         )
+
+
+def _existing(directory: Path) -> Path:
+    # A parent on other machines' database and Redis may have no data directory of its own yet.
+    return next(path for path in (directory, *directory.parents) if path.is_dir())
 
 
 @dataclass(slots=True)
@@ -93,6 +98,7 @@ class Watching:
     last_report: float = float("-inf")
     last_seldom: float = float("-inf")
     usual: dict[str, float] = field(default_factory=dict)
+    failing: bool = False
 
     def start(self, stop: threading.Event) -> None:
         """Watch and tell until told to stop."""
@@ -106,11 +112,14 @@ class Watching:
         while not stop.wait(pause):
             try:
                 self.step()
+                self.failing = False
             except Unavailable as error:
                 log.debug("the database is away; nobody can look whether alarms are due: %s", error)
             except Exception:
                 # A thread edge: one row that can't be digested must not end all alarms of this process.
-                log.exception("a look whether alarms are due failed; the next one comes")
+                level = logging.DEBUG if self.failing else logging.ERROR
+                log.log(level, "a look whether alarms are due failed; the next one comes", exc_info=True)
+                self.failing = True
 
     def step(self) -> None:
         """Report and look, as far as each is due. Raises `Unavailable`."""

@@ -13,6 +13,8 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
+import config
+from backend import bootstrap
 from backend.dispatch import queues
 from backend.dispatch.broker import connect
 from backend.dispatch.health import readiness
@@ -22,7 +24,7 @@ from backend.domain.alarms import Thresholds
 from backend.store import flow, nodes, recovery
 from backend.store.columns import now
 from backend.store.inserting import insert_missing
-from backend.store.session import create_engine_for, read, transact
+from backend.store.session import read, transact
 from backend.store.tables import Allocation, Node, QueueHealth, Watch
 from backend.workers.flow_mark import FlowMark
 from backend.workers.run import canary, use_lane
@@ -243,19 +245,19 @@ def test_readyz_asks_for_the_flow_of_default_only(
     )
 
 
-def test_a_full_pool_does_not_silence_who_watches(
-    tmp_path: Path, migrated_url: str, redis_client: Redis
-) -> None:
-    pooled, own = (create_engine_for(migrated_url, pooled=one) for one in (True, False))
-    watching = watching_of(own, tmp_path, redis_client, thresholds=only("alert_pool_full"))
-    watching.vitals.pooled = pooled
-    held = [pooled.connect() for _ in range(15)] if pooled.pool.__class__.__name__ == "QueuePool" else []
+def test_a_full_pool_does_not_silence_who_watches(tmp_path: Path, migrated_url: str) -> None:
+    settings = config.load({"DATABASE_URL": migrated_url}, data_dir=tmp_path / "not made yet")
+    pooled = bootstrap.build_engine(settings, pooled=True)
+    watching = bootstrap.build_watching(settings, pooled, None, "beat")
+    size = watching.vitals.look().pool_size
+    held = [pooled.connect() for _ in range(size)]
     for _ in range(3):
         watching.last_report = float("-inf")
         watching.step()
     watching.look(1e6)
-    assert len(open_rules(own)) == bool(held)
+    full = {rule for rule, _ in open_rules(watching.engine)} & {"alert_pool_full"}
+    assert len(full) == bool(size), "SQLite has no pool"
     for one in held:
         one.close()
     pooled.dispose()
-    own.dispose()
+    watching.engine.dispose()
