@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 WORKER_SECONDS = 18
 # Beyond RQ's own wait; then a silent connection counts as lost, and the worker looks into the database.
 SILENCE_SECONDS = 3
-HEARTBEAT_SECONDS = 15.0
+HEARTBEAT_SECONDS = 10.0
 SUSPENSION_SECONDS = 1.0
 MAINTENANCE_SECONDS = 20
 # Without Redis, and right after it came back, so often; else with the maintenance.
@@ -236,7 +236,7 @@ class WakeUpWorker(SimpleWorker):
         self.connection.set_retry(Retry(NoBackoff(), 0))
         pool = self.connection.connection_pool
         # Their answers were waited for much longer than a stop may take.
-        pool.disconnect()
+        pool.disconnect(inuse_connections=False)
         pool.connection_kwargs.update(
             socket_timeout=FAREWELL_SECONDS, socket_connect_timeout=FAREWELL_SECONDS
         )
