@@ -60,6 +60,7 @@ def break_everything(engine: Engine) -> World:
     assert failed is not None
     world.ledger.settle(outcome_of(failed, building.BROKEN))
     building.change(engine, WorkItem, failed.feeds[0].item_id, not_before=now(-1))
+    building.change(engine, Allocation, lost.allocation_id, alone=True)
     building.expire(engine, lost.allocation_id)
     gone = building.make_node(engine, "gone", presence_at=now(-181))
     stranded = building.allocation_ids(engine)[0]
