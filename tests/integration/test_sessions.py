@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -24,6 +26,7 @@ from backend.store import (
     allocations,
     deliveries,
     migrate,
+    mysql,
     nodes,
     placed,
     planning,
@@ -36,7 +39,15 @@ from backend.store import (
     verdicts,
 )
 from backend.store.columns import now
-from backend.store.session import create_engine_for, long_work, read, short_transaction, transact
+from backend.store.session import (
+    Patience,
+    create_engine_for,
+    is_stuck,
+    long_work,
+    read,
+    short_transaction,
+    transact,
+)
 from backend.store.tables import Allocation, Base, Delivery, Lock, Node, Run, WorkItem
 from tests import building
 from tests.databases import MariaDbTemplate
@@ -166,6 +177,44 @@ def test_attempts_are_bounded_with_growing_waits_and_then_it_is_unavailable(engi
     for number, seconds in enumerate(waits):
         assert 0.5 <= seconds / (session.FIRST_WAIT_SECONDS * 2**number) <= 1.5
     assert isinstance(failed.value.__cause__, OperationalError)
+
+
+def test_patience_bounds_the_repetitions(migrated_url: str) -> None:
+    hurried, calls = create_engine_for(migrated_url, pooled=False, patience=Patience(total=0.3)), []
+
+    def work(_session: Session) -> None:
+        calls.append(1)
+        raise driver_error(1213)
+
+    with pytest.raises(Unavailable) as refused:
+        transact(hurried, work)
+    assert refused.value.code == "database_busy"
+    assert 1 < len(calls) < session.ATTEMPTS
+
+
+def test_what_repeating_can_t_mend_is_tried_once(engine: Engine) -> None:
+    calls: list[int] = []
+
+    def work(_session: Session) -> None:
+        calls.append(1)
+        raise driver_error(1290)
+
+    with pytest.raises(Unavailable) as refused:
+        transact(engine, work, wait=no_wait)
+    assert (refused.value.code, len(calls)) == ("database_read_only", 1)
+
+
+def test_a_server_that_takes_connections_and_never_greets_is_given_up_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mysql, "GREETING_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"mysql+pymysql://u:p@127.0.0.1:{silent.getsockname()[1]}/d"
+        hung, began = create_engine_for(url, pooled=False), time.monotonic()
+        with pytest.raises(Unavailable):
+            read(hung, lambda one: one.scalar(text("SELECT 1")), attempts=2)
+    assert time.monotonic() - began < session.ANSWER_SECONDS / 2
+    assert is_stuck(hung)
 
 
 def test_other_errors_are_raised_at_once_and_undo_everything(engine: Engine) -> None:
