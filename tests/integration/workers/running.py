@@ -93,7 +93,7 @@ class NodeProcess:
         """Until so many workers serve, none of them one of `without`; them."""
         wait_until(
             lambda: len(self.workers()) == count and not set(self.workers()) & set(without),
-            30,
+            60,
             f"the service of {count} workers\n{self.log[-1500:]}",
         )
         return self.workers()
