@@ -241,6 +241,27 @@ class Protocol(RuleBasedStateMachine):
             self.stage.see()
         beats.look(self.stage)
 
+    @move(
+        4,
+        lambda self: self.running(),
+        pick=picks,
+        ends=ends,
+        then=st.sampled_from(["renew", "settle", "recover"]),
+    )
+    def sweeper_is_slow(self, pick: int, ends: list[str], then: str) -> None:
+        """A sweeper reads; before it acts, workers come back or settle, or another sweeper is faster."""
+        self.stage.pass_time(46)
+        self.stage.see()
+        known = len(self.stage.looks)
+        beats.look(self.stage)
+        found = self.stage.looks[known:]
+        if then == "renew":
+            workers.renew(self.stage, self.running())
+        elif then == "settle":
+            workers.settle(self.stage, picked(self.running(), pick), ends)
+        for expired in found * 2 if then == "recover" else found:
+            beats.act(self.stage, expired)
+
     @move(2, lambda self: len(self.to_publish()) < 2)
     def publish(self) -> None:
         """Somebody wants something published."""
