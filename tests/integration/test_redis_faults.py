@@ -57,17 +57,6 @@ def test_a_fault_is_told_soon_and_once_and_the_client_goes_on_by_itself(
     client.close()
 
 
-def test_the_tries_of_a_connection_inside_those_of_its_command_do_not_multiply(redis: FaultyRedis) -> None:
-    client = connect(redis.url, answer_seconds=0.5, patience=RedisPatience(2))
-    client.ping()
-    with redis.server.frozen():
-        begun = time.monotonic()
-        with pytest.raises(RedisError):
-            client.ping()
-        assert time.monotonic() - begun < 3.5
-    client.close()
-
-
 def test_while_redis_is_left_alone_nobody_waits_for_it_and_then_one_asks(redis: FaultyRedis) -> None:
     now = [0.0]
     patience = RedisPatience(0, rest_seconds=5.0, clock=lambda: now[0])

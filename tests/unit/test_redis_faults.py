@@ -11,7 +11,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyErro
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from backend.dispatch.broker import fault_of
-from backend.dispatch.patience import CALM_SECONDS, STILL_SECONDS, Outage
+from backend.dispatch.patience import CALM_SECONDS, STILL_SECONDS, Outage, RedisPatience
 from backend.domain.redis_faults import REPLIES, FaultKind, fault_of_reply, fault_of_silence
 
 ERRORS: list[tuple[RedisError, str, FaultKind]] = [
@@ -76,3 +76,19 @@ def test_an_outage_is_said_once_and_its_end_only_when_it_stays_well(caplog: pyte
         now[0] += STILL_SECONDS
         outage.failed(RedisConnectionError("refused"))
     assert len(caplog.records) == 4
+
+
+def test_the_tries_of_a_connection_inside_those_of_its_command_do_not_multiply() -> None:
+    patience, tries = RedisPatience(2, says=False), []
+
+    def connect() -> None:
+        tries.append("connection")
+        raise RedisConnectionError("refused")
+
+    def command() -> None:
+        tries.append("command")
+        patience.call_with_retry(connect, lambda _error: None)
+
+    with pytest.raises(RedisConnectionError):
+        patience.call_with_retry(command, lambda _error: None)
+    assert tries == ["command", "connection"] * 3
