@@ -60,32 +60,25 @@ class LeaseWatch:
 
 
 def connections(system: System) -> Mapping[str, tuple[int, int]]:
-    """By part and server, the least number of connections seen in a few seconds of quiet, and how many it may have."""
+    """By part and server, the least number of connections that its processes held in a few seconds of quiet, and how many they may."""
     found: dict[str, int] = {}
     for _ in range(SAMPLES):
         for name in PARTS:
+            ports = _ports(system, name)
             for server, proxies in (("MariaDB", system.databases), ("Redis", system.brokers)):
-                key, count = f"{name} to {server}", len(proxies[name].client_ports())
+                key, count = f"{name} to {server}", ports[proxies[name].port]
                 found[key] = min(found.get(key, count), count)
         time.sleep(SAMPLE_SECONDS)
-    counted = {key: (count, _allowed(system, key)) for key, count in found.items()}
-    return {
-        key if count <= allowed else f"{key} ({_owners(system, key)})": (count, allowed)
-        for key, (count, allowed) in counted.items()
-    }
+    return {key: (count, _allowed(system, key)) for key, count in found.items()}
 
 
-def _owners(system: System, key: str) -> str:
-    """Whose connections they are and in which state, for whoever looks for a leak."""
-    name, _, server = key.partition(" to ")
-    port = (system.databases if server == "MariaDB" else system.brokers)[name].port
-    states: Counter[str] = Counter()
+def _ports(system: System, name: str) -> Counter[int]:
+    """How many sockets the part's processes have, by the port that they lead to; those that wait to be closed too."""
+    found: Counter[int] = Counter()
     for process in system.processes(name):
         with suppress(psutil.Error):
-            for one in process.net_connections("tcp"):
-                if one.raddr and one.raddr.port == port:
-                    states[f"process {process.pid} {one.status}"] += 1
-    return ", ".join(f"{count} of {state}" for state, count in sorted(states.items())) or "of nobody"
+            found.update(one.raddr.port for one in process.net_connections("tcp") if one.raddr)
+    return found
 
 
 def _allowed(system: System, key: str) -> int:

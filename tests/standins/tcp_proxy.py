@@ -71,7 +71,11 @@ class _Side(asyncio.Protocol):
             self.transport.write(data)
         else:
             self.ended = True
-            self.transport.write_eof()
+            try:
+                self.transport.write_eof()
+            except OSError:
+                # It vanished meanwhile, which nobody heard who had heard its end already.
+                self.pair.reset()
             self.pair.close_ended()
 
     def reset(self) -> None:
@@ -131,6 +135,7 @@ class _Pair:
             target.write(data)
             return
         target.last_at = at + MOMENT
+        self.proxy.held += 1
         self.proxy.loop.call_later(at - now, target.write, data)
 
     def close_ended(self) -> None:
@@ -167,7 +172,7 @@ class TcpProxy:
         self.silent_until = 0.0
         self.refusing_until = 0.0
         self.pairs: set[_Pair] = set()
-        self.answers_lost = 0
+        self.answers_lost = self.held = 0
         self._marks: tuple[bytes, ...] = ()
         self._to_lose = 0
         self._server: asyncio.Server | None = None
