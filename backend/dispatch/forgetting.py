@@ -43,21 +43,15 @@ def _in_batches(
     return sum(transact(engine, lambda session, part=part: change(session, part)) for part in parts)  # type: ignore[misc]
 
 
-def old_runs(engine: Engine, days: float) -> Repair[str]:
-    """Runs that ended long ago, with all that belongs to them; one that is large goes over several passes."""
-
-    def mend(found: Sequence[str]) -> int:
-        rows = 0
-        for run_id in found:
-            while rows < ROWS_OF_RUNS and (
-                gone := transact(engine, lambda session, one=run_id: retention.prune_run(session, one))  # type: ignore[misc]
-            ):
-                rows += gone
-        return rows
-
-    return Repair(
-        "sweep_old_runs", lambda: read(engine, lambda session: retention.old_runs(session, days)), mend
-    )
+def _prune_runs(engine: Engine, run_ids: Sequence[str]) -> int:
+    """Delete the runs with all that belongs to them; what is large goes over several passes. How many rows."""
+    rows = 0
+    for run_id in run_ids:
+        while rows < ROWS_OF_RUNS and (
+            gone := transact(engine, lambda session, one=run_id: retention.prune_run(session, one))  # type: ignore[misc]
+        ):
+            rows += gone
+    return rows
 
 
 @dataclass(slots=True)
@@ -97,7 +91,11 @@ class Forgetter:
 
     def _runs(self, days: float) -> list[Repair[str] | Repair[Any]]:
         return [
-            old_runs(self.engine, days),
+            Repair(
+                "sweep_old_runs",
+                lambda: self._look("sweep_old_runs", days, retention.old_runs),
+                lambda ids: _prune_runs(self.engine, ids),
+            ),
             self._paged("sweep_old_deliveries", days, retention.old_deliveries, retention.prune_deliveries),
             self._paged(
                 "sweep_old_allocations",
@@ -118,10 +116,14 @@ class Forgetter:
         change: Callable[[Session, Sequence[Any]], int],
         size: int = ROWS_AT_ONCE,
     ) -> Repair[Any]:
-        def find() -> tuple[Any, ...]:
-            after = self.positions.get(name, "")
-            page = read(self.engine, lambda session: look(session, days, after))
-            self.positions[name] = page.next
-            return page.ids
+        return Repair(
+            name,
+            lambda: self._look(name, days, look),
+            lambda ids: _in_batches(self.engine, ids, change, size),
+        )
 
-        return Repair(name, find, lambda ids: _in_batches(self.engine, ids, change, size))
+    def _look(self, name: str, days: float, look: Callable[[Session, float, str], Page]) -> tuple[Any, ...]:
+        after = self.positions.get(name, "")
+        page = read(self.engine, lambda session: look(session, days, after))
+        self.positions[name] = page.next
+        return page.ids

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.identifiers import first_id_of
@@ -38,12 +38,13 @@ from backend.store.tables import (
 )
 
 BATCH = 200
-RUNS_AT_ONCE = 20
+RUNS_AT_ONCE = 100
 # With its history an allocation is several rows.
 ALLOCATIONS_AT_ONCE = 30
 WINDOW = 1000
 SECONDS_PER_DAY = 86_400.0
 ENDED_RUN = ("completed", "cancelled")
+OPEN_RUN = ("queued", "expanding", "running")
 OPEN_ITEM = OPEN_DELIVERY = ("waiting", "assigned")
 OPEN_ALLOCATION = ("pending", "claimed", "executing")
 
@@ -93,37 +94,40 @@ def _before(session: Session, days: float) -> datetime:
     return session.scalars(select(now())).one() - timedelta(days=days)
 
 
-def old_runs(session: Session, days: float) -> list[str]:
-    """Runs that ended so long ago and have nothing open left, oldest first."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of what is old: what of it may go, and where the next part begins ('' at the end)."""
+
+    ids: tuple[Any, ...] = ()
+    next: str = ""
+
+
+def _page(rows: Sequence[Any], position: str, ids: Sequence[Any], size: int = 0) -> Page:
+    return Page(tuple(ids), str(getattr(rows[-1], position)) if len(rows) == (size or WINDOW) else "")
+
+
+def old_runs(session: Session, days: float, after: str) -> Page:
+    """Runs that ended so long ago and have nothing open left, of those behind `after`."""
     before = _before(session, days)
-    # State by state, so that the index brings each one's oldest first.
-    found = [one for state in ENDED_RUN for one in session.scalars(_ended_runs(state, before))]
-    return sorted(found)[:RUNS_AT_ONCE]
+    query = select(Run.id, Run.state, Run.ended_at).where(Run.id > after, Run.id < first_id_of(before))
+    rows = session.execute(query.order_by(Run.id).limit(RUNS_AT_ONCE)).all()
+    over = [row.id for row in rows if _is_over(row, OPEN_RUN, before)]
+    unfinished = _unfinished(session, over)
+    return _page(rows, "id", [one for one in over if one not in unfinished], RUNS_AT_ONCE)
 
 
-def _ended_runs(state: str, before: datetime) -> Select[str]:
-    return (
-        select(Run.id)
-        .where(Run.state == state, Run.id < first_id_of(before), Run.ended_at < before, *_nothing_open())
-        .order_by(Run.id)
-        .limit(RUNS_AT_ONCE)
-    )
-
-
-def _nothing_open() -> list[ColumnElement[bool]]:
-    # As in `runs.ended`: a subquery with a limit is asked once for each run.
-    return [
-        select(table.id)
-        .where(table.run_id == Run.id, table.state.in_(states))
-        .limit(1)
-        .scalar_subquery()
-        .is_(None)
+def _unfinished(session: Session, run_ids: Sequence[str]) -> set[str]:
+    """Those of the runs that have an open item, delivery or allocation."""
+    found: set[str] = set()
+    if run_ids:
         for table, states in (
             (WorkItem, OPEN_ITEM),
             (Delivery, OPEN_DELIVERY),
             (Allocation, OPEN_ALLOCATION),
-        )
-    ]
+        ):
+            query = select(table.run_id).where(table.run_id.in_(run_ids), table.state.in_(states))
+            found.update(one for one in session.scalars(query.distinct()) if one)
+    return found
 
 
 def prune_run(session: Session, run_id: str) -> int:
@@ -148,18 +152,6 @@ def _delete_recorded(
         noun = transitions.NOUNS[table]
         gone += _delete(session, delete(History).where(History.noun == noun, History.subject_id.in_(ids)))
     return gone
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of what is old: what of it may go, and where the next part begins ('' at the end)."""
-
-    ids: tuple[Any, ...] = ()
-    next: str = ""
-
-
-def _page(rows: Sequence[Any], position: str, ids: Sequence[Any]) -> Page:
-    return Page(tuple(ids), str(getattr(rows[-1], position)) if len(rows) == WINDOW else "")
 
 
 def old_deliveries(session: Session, days: float, after: str) -> Page:

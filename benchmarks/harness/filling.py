@@ -23,6 +23,7 @@ SMALL = {
     "nodes": NODES,
     "message_tasks": TASKS,
     "scheduler": 0,
+    "watch": 0,
     "node_credentials": NODES,
 }
 """Tables that stay small however long a system runs, or that the system fills itself."""

@@ -518,7 +518,7 @@ LOOPS: dict[str, Callable[[Session], object]] = {
     "expired_leases": recovery.expired_leases,
     "due_items": lambda one: releasing.due(one, WorkItem),
     "due_deliveries": lambda one: releasing.due(one, Delivery),
-    "old_runs": lambda one: retention.old_runs(one, 30.0),
+    "old_runs": lambda one: retention.old_runs(one, 30.0, ""),
     "old_deliveries": lambda one: retention.old_deliveries(one, 30.0, ""),
     "old_allocations": lambda one: retention.old_allocations(one, 30.0, ""),
     "pending_for": lambda one: placed.pending_for(one, 30.0, ["n"]),
