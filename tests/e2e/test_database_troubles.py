@@ -26,7 +26,7 @@ from tests.standins.receivers import ReceiverServer
 
 # A request gives up after 10 s; the rest is what a busy machine adds.
 BOUND_SECONDS = 20.0
-LIVE_SECONDS = 9.0
+LIVE_SECONDS = 8.0
 CROWD = 12
 # Longer than it takes for the trouble to begin, shorter than the patience of a source.
 WORK_SECONDS = 25.0
