@@ -66,6 +66,14 @@ def _repeated(before: Sight, claim_id: str) -> set[str]:
 
 
 def _check_package(before: Sight, node_id: str, claim_id: str, taken: Mapping[str, set[str]]) -> None:
+    known = {
+        one: row
+        for one, row in before.allocations.items()
+        if claim_id and (row.node_id, row.claim_id) == (node_id, claim_id)
+    }
+    if known:
+        held = {one for one, row in known.items() if row.state in HELD}
+        assert taken.keys() == held, f"claimed again as {claim_id}, and given {taken} instead of {held}"
     for one, feed_ids in taken.items():
         row = before.allocations[one]
         mine = row.node_id == node_id

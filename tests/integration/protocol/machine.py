@@ -291,10 +291,11 @@ class Protocol(RuleBasedStateMachine):
         if pumping:
             beats.plan(self.stage)
 
-    @move(5, lambda self: self.running(), pick=picks, ends=ends, begun=st.booleans())
-    def worker_is_replaced(self, pick: int, ends: list[str], begun: bool) -> None:
+    @move(5, lambda self: self.running(), pick=picks, ends=ends, answers=answers, begun=st.booleans())
+    def worker_is_replaced(self, pick: int, ends: list[str], answers: list[str], begun: bool) -> None:
         """A worker freezes past its lease, others take its work, and it wakes."""
         execution = picked(self.running(), pick)
+        workers.send(self.stage, execution, answers)
         self.stage.pass_time(80.0)
         self.stage.see()
         beats.sweep(self.stage)

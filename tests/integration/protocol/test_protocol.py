@@ -34,6 +34,8 @@ def run(world: World, examples: int, steps: int, *phases: Phase) -> None:
         stateful_step_count=steps,
         deadline=None,
         database=None,
+        # The short run goes through the same histories each time; the soak looks for new ones.
+        derandomize=Phase.shrink not in phases,
         phases=phases,
         suppress_health_check=list(HealthCheck),
     )
