@@ -181,8 +181,9 @@ class Watching:
         queue_signs = read(self.engine, lambda session: flow.queue_signs(session, served, watched_seconds))
         pools, disks = read(self.engine, signs.process_signs)
         beat, sweep = read(self.engine, lambda session: signs.silences(session, watched_seconds))
+        shortest = _shortest(thresholds)
         return Facts(
-            running=read(self.engine, lambda session: signs.running_work(session, _shortest(thresholds))),
+            running=read(self.engine, lambda session: signs.running_work(session, shortest, watched_seconds)),
             usual_seconds=self.usual,
             nodes=read(self.engine, lambda session: signs.node_signs(session, watched_seconds)),
             queues=queue_signs,

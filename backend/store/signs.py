@@ -54,8 +54,8 @@ def watched_seconds(session: Session) -> float:
     return 0.0 if row is None else max(0.0, (row[1] - row[0]).total_seconds())
 
 
-def running_work(session: Session, older_seconds: float) -> list[RunningWork]:
-    """Work that has run for so long, the oldest first."""
+def running_work(session: Session, older_seconds: float, watched_seconds: float) -> list[RunningWork]:
+    """Work that has run for so long, the oldest first. Nothing lasts longer than somebody has watched."""
     began = func.coalesce(Allocation.started_at, Allocation.claimed_at, Allocation.updated_at)
     query = (
         select(Allocation.id, Allocation.kind, Allocation.queue, began, now())
@@ -64,7 +64,7 @@ def running_work(session: Session, older_seconds: float) -> list[RunningWork]:
         .limit(RUNNING)
     )
     return [
-        RunningWork(one, kind, queue, (current - since).total_seconds())
+        RunningWork(one, kind, queue, min(watched_seconds, (current - since).total_seconds()))
         for one, kind, queue, since, current in session.execute(query)
     ]
 
@@ -103,7 +103,9 @@ def node_signs(session: Session, watched_seconds: float) -> list[NodeSign]:
             ),
             outbox_entries=row.outbox_entries,
             outbox_oldest_seconds=(
-                (current - row.outbox_oldest_at).total_seconds() if row.outbox_oldest_at else None
+                min(watched_seconds, (current - row.outbox_oldest_at).total_seconds())
+                if row.outbox_oldest_at
+                else None
             ),
             outbox_dead=row.outbox_dead,
         )

@@ -249,6 +249,19 @@ def test_after_a_time_in_which_nobody_watched_everything_gets_its_time_anew(engi
     assert transact(engine, lambda session: signs.take_turn(session, 10.0)) == pytest.approx(0.0, abs=5.0)
 
 
+@pytest.mark.parametrize("rule", ["alert_work_long", "alert_work_slow", "alert_node_offline", "alert_queue_late", "alert_outbox_stuck"])  # fmt: skip
+def test_what_is_old_because_nothing_ran_meanwhile_is_no_alarm(
+    engine: Engine, tmp_path: Path, rule: str
+) -> None:
+    watching = watching_of(engine, tmp_path, thresholds=only(rule))
+    WORLDS[rule][0](engine)
+    watching.look(5.0)
+    assert open_rules(engine) == set()
+    watching.last_seldom = float("-inf")
+    watching.look(LONG_AGO)
+    assert {found for found, _ in open_rules(engine)} == {rule}
+
+
 def test_somebody_acknowledges_an_open_alert(engine: Engine) -> None:
     transact(engine, lambda session: alerts.open_alert(session, "alert_feed_gone", "f"))
     alert_id = row_of(engine, Alert).id
