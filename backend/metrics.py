@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +43,7 @@ FILE_BYTES = {
     "gauge_livesum": 64 * 1024,
 }
 FOLDED = "folded"
+FRESH = ".fresh"
 SHORT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 WORK_SECONDS = (*SHORT_SECONDS, 10.0, 30.0, 60.0, 120.0, 300.0)
 REQUEST_SECONDS = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0)
@@ -131,7 +132,7 @@ def _metric(meter: Meter, registry: CollectorRegistry) -> Any:
 
 
 class _Files:
-    """Makes a process's files, whole, before its first count."""
+    """Makes a process's files, whole, before its first count, and adds those of ended processes up."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -141,6 +142,9 @@ class _Files:
         """The process's id, as the library asks for it before each count."""
         pid = os.getpid()
         if pid != self._pid:
+            # Here too, because nobody may ever ask for the metrics; and what an earlier process of this id held is gone.
+            _tidy(self._directory)
+            (self._directory / f"gauge_livesum_{pid}.db").unlink(missing_ok=True)
             for kind, size in FILE_BYTES.items():
                 _take_blocks(self._directory / f"{kind}_{pid}.db", size)
             self._pid = pid
@@ -148,11 +152,17 @@ class _Files:
 
 
 def _take_blocks(path: Path, size: int) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    # Under its name only when it is whole: an empty file can't be read.
+    fresh = path.with_suffix(FRESH)
+    if path.exists():
+        return
+    descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, size)
+        fresh.rename(path)
     finally:
         os.close(descriptor)
+        fresh.unlink(missing_ok=True)
 
 
 def _give_up(error: OSError) -> None:
@@ -237,7 +247,7 @@ class _Counted:
             return
         with (self.directory / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            fold(self.directory)
+            _try_to_fold(self.directory)
             yield from MultiProcessCollector(None, str(self.directory)).collect()  # type: ignore[no-untyped-call]
 
 
@@ -257,14 +267,29 @@ def serve(directory: Path, address: str, port: int) -> int:
     return int(server.server_port)
 
 
+def _tidy(directory: Path) -> None:
+    """Fold, unless somebody does just now."""
+    with suppress(BlockingIOError), (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _try_to_fold(directory)
+
+
+def _try_to_fold(directory: Path) -> None:
+    try:
+        fold(directory)
+    except OSError as error:
+        # On a full disk what was counted can still be shown.
+        log.debug("the files of ended processes can't be added up now (%s)", error)
+
+
 def fold(directory: Path) -> None:
     """Add the files of ended processes to one file for all of them; the caller holds the directory's lock.
 
     Killed between its two steps it counts those processes twice, which a rate shows once.
     """
-    dead = [path for path in directory.glob("*_*.db") if _is_dead(path.stem.rpartition("_")[2])]
+    dead = [path for path in directory.glob("*_*.*") if _is_dead(path.stem.rpartition("_")[2])]
     for kind in ("counter", "histogram", "summary"):
-        files = [path for path in dead if path.name.startswith(kind)]
+        files = [path for path in dead if path.name.startswith(kind) and path.suffix == ".db"]
         if files:
             _fold(directory / f"{kind}_{FOLDED}.db", files)
     for path in dead:
@@ -281,11 +306,11 @@ def _fold(target: Path, files: list[Path]) -> None:
         if path.exists() and path.stat().st_size:
             for key, value, *_ in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]
                 sums[key] = sums.get(key, 0.0) + value
-    fresh = target.with_suffix(".fresh")
-    fresh.unlink(missing_ok=True)
-    _take_blocks(fresh, FILE_BYTES[target.name.partition("_")[0]])
-    folded = MmapedDict(str(fresh))  # type: ignore[no-untyped-call]
+    whole = target.with_suffix(".sum")
+    whole.unlink(missing_ok=True)
+    _take_blocks(whole, FILE_BYTES[target.name.partition("_")[0]])
+    folded = MmapedDict(str(whole))  # type: ignore[no-untyped-call]
     for key, value in sums.items():
         folded.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
     folded.close()  # type: ignore[no-untyped-call]
-    fresh.rename(target)
+    whole.rename(target)

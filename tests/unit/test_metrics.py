@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -74,15 +75,43 @@ def test_what_killed_processes_counted_stays_and_what_they_held_goes(tmp_path: P
     assert [again[name] for name in told] == [9, 3, 2]
 
 
+FOLDED = ["counter_folded.db", "histogram_folded.db", "summary_folded.db"]
+
+
 def test_the_files_of_ended_processes_do_not_pile_up(tmp_path: Path) -> None:
     for _ in range(3):
         killed(counting(tmp_path))
     samples(tmp_path)
-    assert sorted(path.name for path in tmp_path.glob("*.db")) == [
-        "counter_folded.db",
-        "histogram_folded.db",
-        "summary_folded.db",
-    ]
+    assert sorted(path.name for path in tmp_path.glob("*.db")) == FOLDED
+
+
+def test_they_do_not_even_where_nobody_asks_for_metrics(tmp_path: Path) -> None:
+    for _ in range(2):
+        killed(counting(tmp_path))
+    lives = counting(tmp_path)
+    others = sorted(path.name for path in tmp_path.glob("*.db") if str(lives.pid) not in path.name)
+    killed(lives)
+    assert others == FOLDED
+
+
+def test_who_gets_the_id_of_an_ended_process_goes_on_counting_and_holds_nothing_of_its(
+    tmp_path: Path,
+) -> None:
+    # In a container that starts again, ids are the same each time.
+    code = COUNTING.replace("sys.stdin.read()", 'os.execv(sys.executable, [sys.executable, "-c", os.environ["AGAIN"], *sys.argv[1:]])')  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"AGAIN": COUNTING},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["counted\n", "counted\n"]
+    found = samples(tmp_path)
+    killed(process)
+    assert [found["cascade_attempts_total"], found["cascade_connections_held"]] == [6, 2]
 
 
 def test_every_block_of_a_file_is_taken_before_the_first_count(tmp_path: Path) -> None:
@@ -104,18 +133,22 @@ metrics.share(Path(sys.argv[1]))
 metrics.count(metrics.CONNECTIONS)
 metrics.observe(metrics.PHASES, 0.2, phase="work", kind="update")
 print("the work is done")
+print(metrics.expose(Path(sys.argv[1])).decode())
 """
 
 
-def test_work_goes_on_where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_work_goes_on_where_nothing_can_be_written_and_what_was_counted_is_shown(tmp_path: Path) -> None:
+    directory = tmp_path / "prometheus"
+    killed(counting(directory))
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path / "prometheus")],
+        [sys.executable, "-c", FULL, str(directory)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == "the work is done\n"
+    assert done.stdout.startswith("the work is done\n")
+    assert 'cascade_attempts_total{code="",kind="update",outcome="done"} 3.0' in done.stdout
     assert "is not counted in the metrics" in done.stderr
 
 
