@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from redis import Redis
     from sqlalchemy import Engine
 
-NODE_FAMILIES: tuple[tuple[str, str, Callable[[NodeFigures], float]], ...] = (
+NODE_FAMILIES: tuple[tuple[str, str, Callable[[NodeFigures], float | None]], ...] = (
+    ("cascade_node_active", "Whether the node is switched on.", lambda one: one.active),
     ("cascade_node_online", "Whether the node is active and beat within 180 s.", lambda one: one.online),
     ("cascade_node_available", "Whether the node gets new work.", lambda one: one.available),
-    ("cascade_node_workers", "Living worker processes of an online node.", lambda one: one.workers),
+    ("cascade_node_workers", "Living worker processes of an attached node.", lambda one: one.workers),
     ("cascade_node_items_in_flight", "Items that the node holds.", lambda one: one.in_flight),
     ("cascade_node_capacity", "Items that the node may hold.", lambda one: one.capacity),
     ("cascade_outbox_entries", "Outcomes that wait for the database.", lambda one: one.outbox_entries),
@@ -79,13 +80,14 @@ def of_database(found: OpenFigures) -> Iterator[Family]:
     )
     yield Family.of(
         "cascade_queue_flow_seconds",
-        "Seconds since something, work or a canary, was last settled from the queue.",
+        "Seconds since something, work or a canary, was settled from a queue with live workers, or it got them.",
         ("queue",),
         found.flow,
     )
     yield Family.of("cascade_alerts_open", "Open alerts.", ("rule",), found.alerts)
     for name, text, value in NODE_FAMILIES:
-        yield Family.of(name, text, ("node",), {one.name: value(one) for one in found.nodes})
+        told = {one.name: value(one) for one in found.nodes}
+        yield Family.of(name, text, ("node",), {node: one for node, one in told.items() if one is not None})
     online = sum(one.online for one in found.nodes)
     yield Family.of("cascade_nodes_online", "Nodes that are online.", (), {(): online})
 

@@ -10,21 +10,25 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.domain.nodes import availability
+from backend.domain.nodes import NodeFacts, availability
 from backend.domain.states import ALLOCATION, DELIVERY, RUN, WORK_ITEM, LifeCycle
 from backend.store import nodes
 from backend.store.columns import now
+from backend.store.flow import served_queues
 from backend.store.tables import Alert, Allocation, Delivery, Node, QueueHealth, Run, WorkItem
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFigures:
-    """One node: availability, workers, load, and its outbox as its last beat told."""
+    """One node: availability, workers (`None`: only the parent's own network knows them), load, and its outbox as its
+    last beat told.
+    """
 
     name: str
+    active: bool
     online: bool
     available: bool
-    workers: int
+    workers: int | None
     in_flight: int
     capacity: int
     outbox_entries: int
@@ -35,7 +39,7 @@ class NodeFigures:
 @dataclass(frozen=True, slots=True)
 class OpenFigures:
     """How many are open, by what they are and their state, for how many seconds each queue's oldest has waited,
-    and for how many nothing was proved to flow through it.
+    and for how many nothing was proved to flow through it although its workers live.
     """
 
     allocations: dict[tuple[str, str], int]
@@ -92,16 +96,28 @@ def _latency(session: Session, current: datetime) -> dict[str, float]:
 
 
 def _flow(session: Session, current: datetime) -> dict[str, float]:
-    rows = session.execute(select(QueueHealth.queue, QueueHealth.settled_at, QueueHealth.canary_settled_at))
-    proofs = {queue: [at for at in signs if at is not None] for queue, *signs in rows}
+    # Nothing can flow where nobody works, and nothing is proved to: other figures tell of that.
+    served = {one.name for one in served_queues(session) if one.attached and one.consumers}
+    query = select(
+        QueueHealth.queue, QueueHealth.settled_at, QueueHealth.canary_settled_at, QueueHealth.served_since
+    )
+    since = {queue: [at for at in moments if at is not None] for queue, *moments in session.execute(query)}
     return {
-        queue: max(0.0, (current - max(signs)).total_seconds()) for queue, signs in proofs.items() if signs
+        queue: max(0.0, (current - max(moments)).total_seconds())
+        for queue, moments in since.items()
+        if moments and queue in served
     }
 
 
 def _alerts(session: Session) -> dict[str, int]:
     query = select(Alert.rule, func.count()).where(Alert.open_key.is_not(None)).group_by(Alert.rule)
     return {str(rule): int(count) for rule, count in session.execute(query)}
+
+
+def _workers(known: NodeFacts, *, online: bool) -> int | None:
+    if known.transport != "attached":
+        return None
+    return known.workers_alive if online else 0
 
 
 def _nodes(session: Session, current: datetime) -> list[NodeFigures]:
@@ -118,9 +134,10 @@ def _nodes(session: Session, current: datetime) -> list[NodeFigures]:
         found.append(
             NodeFigures(
                 name=known.name,
+                active=known.is_active,
                 online=verdict.online,
                 available=verdict.available,
-                workers=known.workers_alive if verdict.online else 0,
+                workers=_workers(known, online=verdict.online),
                 in_flight=known.in_flight,
                 capacity=known.max_capacity,
                 outbox_entries=outbox.outbox_entries,

@@ -23,9 +23,11 @@ from backend.dispatch import queues
 from backend.dispatch.pump import pump
 from backend.store import flow
 from backend.store.alerts import open_alert
+from backend.store.columns import now
 from backend.store.session import transact
+from backend.store.tables import Node, QueueHealth
 from config import ROOT
-from tests.building import LIMITS, make_feeds, make_node, make_task, start_run
+from tests.building import LIMITS, change, make_feeds, make_node, make_task, make_third_party, start_run
 from tests.integration.api.harness import Api, settings_for
 
 ITEMS = 7
@@ -89,6 +91,36 @@ def test_what_is_open_is_shown_by_kind_and_state(loaded: Api) -> None:
     assert found[sample("cascade_queue_latency_seconds", queue="node:n")] >= 0
     assert 0 <= found[sample("cascade_queue_flow_seconds", queue="node:n")] < 60
     assert found[sample("cascade_up", part="database")] == found[sample("cascade_up", part="redis")] == 1
+
+
+def test_only_queues_with_live_workers_are_asked_for_flow_and_from_when_on_they_have_them(
+    loaded: Api,
+) -> None:
+    flow_of_n = sample("cascade_queue_flow_seconds", queue="node:n")
+    change(loaded.engine, QueueHealth, settled_at=now(-9000), served_since=now(-500))
+    assert scrape(loaded.client())[flow_of_n] == pytest.approx(500, abs=30)
+    change(loaded.engine, QueueHealth, settled_at=None)
+    assert scrape(loaded.client())[flow_of_n] == pytest.approx(500, abs=30), "it never settled anything"
+    for gone in ({"is_active": False}, {"is_active": True, "presence_at": None}):
+        change(loaded.engine, Node, **gone)
+        assert flow_of_n not in scrape(loaded.client())
+
+
+def test_a_node_that_was_switched_off_is_told_from_one_that_is_silent(loaded: Api) -> None:
+    switched_on, online = (sample(f"cascade_node_{name}", node="n") for name in ("active", "online"))
+    change(loaded.engine, Node, presence_at=now(-900))
+    found = scrape(loaded.client())
+    assert (found[switched_on], found[online]) == (1, 0)
+    change(loaded.engine, Node, is_active=False)
+    found = scrape(loaded.client())
+    assert (found[switched_on], found[online]) == (0, 0)
+
+
+def test_nothing_is_said_of_the_workers_of_nodes_elsewhere(loaded: Api) -> None:
+    make_third_party(loaded.engine, "werss")
+    found = scrape(loaded.client())
+    assert found[sample("cascade_node_online", node="werss")] == 1
+    assert {dict(labels)["node"] for name, labels in found if name == "cascade_node_workers"} == {"n"}
 
 
 def test_jobs_and_workers_have_the_names_that_rq_exporter_gives_them(loaded: Api) -> None:
