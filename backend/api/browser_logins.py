@@ -23,7 +23,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # What browsers say of requests that a page of ours, or the person, has made.
 OWN_SITES = frozenset({"", "same-origin", "none"})
 # A backslash counts as a slash to browsers, and two slashes at the beginning name another host.
-LOCAL_PATH = re.compile(r"^/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,500}$")
+LOCAL_PATH = re.compile(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,500}")
 
 
 def has_cookie() -> bool:
@@ -83,4 +83,4 @@ def forget(answer: Response) -> None:
 
 def local_path(wanted: str) -> str:
     """The path, if it is one of this site; else the start page. Whoever logs in is sent nowhere else."""
-    return wanted if LOCAL_PATH.match(wanted) else "/"
+    return wanted if LOCAL_PATH.fullmatch(wanted) else "/"

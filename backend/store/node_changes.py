@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from backend.domain.errors import Conflict, NotFound
 from backend.domain.node_settings import NodeSettings, check_settings
 from backend.domain.nodes import is_gone
-from backend.store import credentials, nodes, planning, recovery, transitions
+from backend.store import alerts, credentials, nodes, planning, recovery, transitions
 from backend.store.columns import now
 from backend.store.nodes import NodeView, by_name, get_node, settings_of
 from backend.store.tables import Allocation, Node, WorkItem
@@ -17,6 +17,8 @@ from backend.store.transitions import Change
 
 RUNNING = ("claimed", "executing")
 DELETED = "its node was deleted"
+# What a node alone opens and closes.
+OWN_ALERTS = ("alert_redis_away",)
 
 
 def locked_settings(session: Session, node_id: str) -> NodeSettings:
@@ -76,6 +78,7 @@ def delete_node(session: Session, node_id: str, *, force: bool, actor: str) -> N
     # Decided by what stands after the compare-and-sets: a worker may have begun something meanwhile.
     _refuse_if_busy(session, row, ("pending", *RUNNING))
     credentials.forget(session, node_id)
+    alerts.close_alerts(session, node_id, *OWN_ALERTS)
     session.delete(row)
 
 

@@ -109,6 +109,7 @@ def test_the_cookie_is_for_https_only_where_the_person_came_by_https(
         "https://evil.example",
         "evil",
         "/a\r\nSet-Cookie: x=1",
+        "/a\n",
         "/\t/evil.example",
         "",
     ],

@@ -11,8 +11,10 @@ from redis import Redis
 from backend.dispatch.pump import pump
 from backend.domain.identifiers import new_id
 from backend.domain.orders import FetchResult
+from backend.store import alerts
 from backend.store.columns import now
-from backend.store.tables import Allocation, History, Node, NodeCredential, WorkItem
+from backend.store.session import transact
+from backend.store.tables import Alert, Allocation, History, Node, NodeCredential, WorkItem
 from tests import building
 from tests.building import LIMITS, drafts, outcome_of, row_of, rows_of
 from tests.integration.api.harness import Api, data, field_errors
@@ -246,6 +248,16 @@ def test_a_node_without_work_is_deleted_with_its_credentials(api: Api, admin: Fl
     assert data(admin.get(f"{NODES}/{node_id}"), 404)["error"] == "not_found"
     assert rows_of(api.engine, NodeCredential) == []
     assert data(admin.delete(f"{NODES}/{node_id}"), 404)["error"] == "not_found"
+
+
+@on_sqlite
+def test_what_a_deleted_node_was_alarmed_about_is_over(api: Api, admin: FlaskClient) -> None:
+    node_id = add_node(admin)
+    # Only the node itself could close it.
+    transact(api.engine, lambda session: alerts.open_alert(session, "alert_redis_away", node_id))
+    transact(api.engine, lambda session: alerts.open_alert(session, "alert_redis_away", "another"))
+    data(admin.delete(f"{NODES}/{node_id}"))
+    assert [one.subject for one in rows_of(api.engine, Alert) if one.closed_at is None] == ["another"]
 
 
 def test_work_that_waits_for_a_deleted_node_goes_to_another_one(api: Api, admin: FlaskClient) -> None:
