@@ -26,10 +26,11 @@ from backend.dispatch.sweeping import Sweeper
 from backend.dispatch.telling import Sender, Telling, labelled
 from backend.dispatch.watching import Vitals, Watching, WatchLimits
 from backend.domain.alarms import Thresholds
-from backend.domain.errors import ConfigurationError
+from backend.domain.errors import ConfigurationError, InvalidInput
 from backend.domain.freshness import Freshness
 from backend.domain.politeness import HostLimits
 from backend.domain.ports import HttpClient
+from backend.domain.receivers import check_receiver
 from backend.domain.retention import Retention
 from backend.outbound.client import GuardedHttpClient
 from backend.store.cipher import Cipher
@@ -52,11 +53,23 @@ log = logging.getLogger(__name__)
 def load_settings(*, data_dir: Path | None = None, config_file: Path | None = None) -> Settings:
     """The settings. Raises `ConfigurationError` naming the first one that can't be used."""
     try:
-        return config.load(data_dir=data_dir, config_file=config_file)
+        settings = config.load(data_dir=data_dir, config_file=config_file)
     except SettingError as error:
         raise ConfigurationError(
             "bad_setting", name=f"{error.name} ({error.place})", detail=error.detail
         ) from error
+    _check_alert_urls(settings.alert_urls)
+    return settings
+
+
+def _check_alert_urls(urls: tuple[str, ...]) -> None:
+    # Else a mistake would show when the first alarm is to be sent, and nobody hears of it.
+    for number, url in enumerate(urls, 1):
+        try:
+            check_receiver(url)
+        except InvalidInput as error:
+            detail = f"number {number}: {error.sentence()}"
+            raise ConfigurationError("bad_setting", name="CASCADE_ALERT_URLS", detail=detail) from None
 
 
 def configure_logging(settings: Settings, part: str) -> None:

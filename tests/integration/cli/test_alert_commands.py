@@ -66,8 +66,14 @@ def test_a_test_message_is_sent_to_every_address(cli: Cascade, server: ReceiverS
     assert SECRET not in failed.output + cli.run("settings").output
 
 
-def test_addresses_that_are_none_are_refused_without_being_shown(cli: Cascade) -> None:
-    cli.environment = {"CASCADE_ALERT_URLS": SECRET}
+@pytest.mark.parametrize(
+    "urls", [SECRET, f"mailto://{SECRET}@example.com", f"https://example.com/x,json://example.com/{SECRET}"]
+)
+def test_addresses_that_nobody_serves_are_refused_at_once_without_being_shown(
+    cli: Cascade, urls: str
+) -> None:
+    cli.environment = {"CASCADE_ALERT_URLS": urls}
     said = cli.refusal("alerts")
     assert "CASCADE_ALERT_URLS" in said
+    assert f"number {urls.count(',') + 1}" in said
     assert SECRET not in said
