@@ -48,7 +48,7 @@ class Batch(Generic[R]):
     is_cancelled: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[Collection[Future[R]]], object] | None = None
-    abandon: Callable[[Iterable[Future[R]]], object] = lambda _running: None
+    abandon: Callable[[Iterable[Future[R]], float], object] = lambda _running, _until: None
     quiet_until: float = float("-inf")
     results: list[R] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
@@ -116,4 +116,5 @@ class Batch(Generic[R]):
                 self.results.append(future.result())
             else:
                 started.append(self.futures[future])
-                self.abandon([future])
+                # Who was cancelled is only slow: it may use the time that it had.
+                self.abandon([future], self.deadline)

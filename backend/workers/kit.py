@@ -48,11 +48,12 @@ class Slots:
     order is over before; what never starts is given back with the order.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.size = size
+        self._clock = clock
         self._running = 0
         self._reserved: dict[str, int] = {}
-        self._abandoned: set[Future[Any]] = set()
+        self._abandoned: dict[Future[Any], float] = {}
         self._changed = threading.Condition()
 
     @property
@@ -85,15 +86,16 @@ class Slots:
 
     @property
     def abandoned(self) -> int:
-        """How many items run on although nobody waits for them any more: a thread can't be killed, only left behind."""
+        """How many items run on although their time is over: a thread can't be killed, only left behind."""
         with self._changed:
-            self._abandoned = {future for future in self._abandoned if not future.done()}
-            return len(self._abandoned)
+            self._abandoned = {one: until for one, until in self._abandoned.items() if not one.done()}
+            return sum(1 for until in self._abandoned.values() if self._clock() >= until)
 
-    def abandon(self, futures: Iterable[Future[Any]]) -> None:
-        """Nobody waits for these any more; while one runs, this process begins nothing new."""
+    def abandon(self, futures: Iterable[Future[Any]], until: float) -> None:
+        """Nobody waits for these any more, and by `until` they should have ended: while one runs after that, this
+        process begins nothing new."""
         with self._changed:
-            self._abandoned.update(futures)
+            self._abandoned.update(dict.fromkeys(futures, until))
 
     def announce(self) -> None:
         """Wake whoever waits for a change."""

@@ -34,7 +34,8 @@ def work_update(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:
         deadline=deadline,
         stop=kit.stop,
         is_cancelled=reporter.is_cancelled,
-        abandon=kit.slots.abandon,
+        # A suspect must not run on beside others: they would be blamed for the end of the process.
+        abandon=lambda items, until: kit.slots.abandon(items, 0.0 if order.alone else until),
         report=lambda results: _report(reporter, replace(empty, items=tuple(results))),
     )
     batch.run()

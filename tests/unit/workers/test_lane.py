@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from backend.domain.errors import Unavailable
+from backend.domain.ports import Standing
 from backend.workers.lane import WAKE_UP_SECONDS
 from tests.servers import wait_until
 from tests.unit.workers.fakes import Bench, update_order
@@ -225,6 +226,23 @@ def test_nothing_begins_beside_an_item_that_never_ended(bench: Bench) -> None:
     bench.source.release()
     wait_until(lambda: bench.kit.slots.abandoned == 0, 10, "its end after all")
     assert bench.lane.serve() == 1
+
+
+@pytest.mark.parametrize(("alone", "left"), [(False, 0), (True, 1)])
+def test_a_slow_item_that_was_cancelled_keeps_the_process_unless_it_is_a_suspect(
+    bench: Bench, alone: bool, left: int
+) -> None:
+    bench.source.hold("slow")
+    order = replace(update_order("slow"), alone=alone)
+    bench.ledger.pending = [order]
+    with serving(bench, order.allocation_id) as begun:
+        bench.source.wait_started(1)
+        bench.ledger.standing = Standing.CANCELLED
+        bench.executor.leases.renew_now()
+        wait_until(lambda: begun == [1], 20, "the end of the wake-up")
+        assert (bench.kit.slots.free, bench.kit.slots.abandoned) == (3, left)
+        bench.ledger.pending = [update_order("next")]
+        assert bench.lane.serve() == 1 - left
 
 
 def test_what_redis_does_not_know_is_begun_at_once_and_not_one_a_second(bench: Bench) -> None:
