@@ -59,13 +59,13 @@ TEXTS: tuple[tuple[str, FaultKind, str], ...] = (
     ("Client sent AUTH, but no password is set", CONFIGURATION, "redis_fault_password"),
     ("CERTIFICATE_VERIFY_FAILED", CONFIGURATION, "redis_fault_certificate"),
 )
-# Redis before 7 wraps what a command said inside a script.
-SCRIPTED = re.compile(r"@user_script: ?\d+: ?-?([A-Z]+)\b")
+# Redis before 7 wraps what a command said inside a script; all wrap what spoils a transaction at its end.
+WRAPPED = re.compile(r"(?:@user_script: ?\d+|discarded because of): ?-?([A-Z]+)\b")
 
 
 def fault_of_reply(word: str, text: str) -> RedisFault:
     """What an error reply means, by its first word and its text."""
-    inside = SCRIPTED.search(text)
+    inside = WRAPPED.search(text)
     known = REPLIES.get(inside[1] if word not in REPLIES and inside else word)
     if known is not None:
         return RedisFault(*known, text)

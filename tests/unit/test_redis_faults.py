@@ -7,7 +7,14 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ExecAbortError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from backend.dispatch.broker import fault_of
@@ -16,6 +23,16 @@ from backend.domain.redis_faults import REPLIES, FaultKind, fault_of_reply, faul
 
 ERRORS: list[tuple[RedisError, str, FaultKind]] = [
     (ReadOnlyError("You can't write", status_code="READONLY"), "redis_fault_read_only", FaultKind.AWAY),
+    (
+        ExecAbortError("Transaction discarded because of: READONLY You can't write", status_code="EXECABORT"),
+        "redis_fault_read_only",
+        FaultKind.AWAY,
+    ),
+    (
+        ExecAbortError("Transaction discarded because of previous errors.", status_code="EXECABORT"),
+        "redis_fault_unknown",
+        FaultKind.BUG,
+    ),
     (ResponseError("UNBLOCKED force unblock, state changed"), "redis_fault_read_only", FaultKind.AWAY),
     (ResponseError("MISCONF Redis is configured to save"), "redis_fault_disk", FaultKind.AWAY),
     (ResponseError("BUSY Redis is busy running a script"), "redis_fault_busy", FaultKind.AWAY),
