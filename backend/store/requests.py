@@ -14,8 +14,9 @@ from backend.store.inserting import insert_missing
 from backend.store.tables import IdempotentRequest
 
 KEEP_SECONDS = 24 * 3600.0
-# Longer than any request of ours takes: whoever had it in hand is dead then.
-IN_HAND_SECONDS = 300.0
+# Whoever was not heard of for so long counts as dead: callers wait that long for a parent that died. One that was only
+# slow loses its try and nothing else: its next commit finds that the request is not its own any more.
+IN_HAND_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,11 @@ def reserve(session: Session, reservation: Reservation) -> Standing:
 
 
 def mark_effect(session: Session, reservation: Reservation) -> None:
-    """Say, in the transaction that creates, that it did. Raises `Conflict` when another try took the request over."""
-    if not _change(session, reservation, _held(reservation), took_effect=True):
+    """Say, in the transaction that creates, that it did, and that whoever has the request in hand lives.
+
+    Raises `Conflict` when another try took the request over.
+    """
+    if not _change(session, reservation, _held(reservation), took_effect=True, taken_at=now()):
         raise Conflict("request_in_hand")
 
 

@@ -105,9 +105,10 @@ def test_a_dispatch_repeated_starts_one_run(api: Api, admin: FlaskClient) -> Non
 def test_what_a_dead_process_left_undone_is_taken_over(api: Api, admin: FlaskClient) -> None:
     create(admin, "a-key")
     transact(api.engine, lambda session: session.execute(text("DELETE FROM message_tasks")))
-    age(api, 200, took_effect=False, answer=None, execution="dead")
+    age(api, 5, took_effect=False, answer=None, execution="dead")
     assert data(create(admin, "a-key"), 409)["error"] == "request_in_hand"
-    age(api, 400)
+    # Callers ask each second: longer than this would look like for ever to them.
+    age(api, 60)
     assert data(create(admin, "a-key"))["name"] == "Morning"
     assert count(api, MessageTask) == 1
 
@@ -135,6 +136,17 @@ def test_an_effect_whose_answer_was_lost_is_not_repeated(api: Api, admin: FlaskC
     age(api, 400, answer=None)
     assert data(create(admin, "a-key"), 409)["error"] == "first_answer_lost"
     assert count(api, MessageTask) == 1
+
+
+def test_one_that_takes_several_commits_counts_as_alive_with_each(api: Api) -> None:
+    long, again = Reservation("one", "content", "long"), Reservation("one", "content", "again")
+    transact(api.engine, lambda session: requests.reserve(session, long))
+    age(api, 60)
+    transact(api.engine, lambda session: requests.mark_effect(session, long))
+    standing = transact(api.engine, lambda session: requests.reserve(session, again))
+    assert (standing.ours, standing.answer_lost) == (False, False)
+    age(api, 60)
+    assert transact(api.engine, lambda session: requests.reserve(session, again)).answer_lost
 
 
 def test_answers_are_kept_encrypted(api: Api, admin: FlaskClient) -> None:
