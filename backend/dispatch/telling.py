@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -95,10 +94,6 @@ class Telling:
     language: str
     repeat_seconds: float
     busy: set[str] = field(default_factory=set)
-    pool: ThreadPoolExecutor = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.pool = ThreadPoolExecutor(max(1, min(8, len(self.sender.urls))), thread_name_prefix="tell")
 
     def plan(self) -> int:
         """Make the messages that are due. Raises `Unavailable`."""
@@ -113,7 +108,6 @@ class Telling:
                 self.start_due()
             except Unavailable as error:
                 log.debug("the database is away; alerts are sent later: %s", error)
-        self.pool.shutdown(wait=False, cancel_futures=True)
 
     def start_due(self) -> int:
         """Start sending what is due; to how many receivers. Raises `Unavailable`."""
@@ -124,7 +118,10 @@ class Telling:
             groups.setdefault(one.receiver, []).append(one)
         for receiver, group in groups.items():
             self.busy.add(receiver)
-            self.pool.submit(self._tell, receiver, group[:TOGETHER])
+            # No pool: the end of a process waits for a pool's threads, and so for whoever does not answer.
+            threading.Thread(
+                target=self._tell, args=(receiver, group[:TOGETHER]), name=f"tell {receiver}", daemon=True
+            ).start()
         return len(groups)
 
     def _tell(self, receiver: str, group: Sequence[Notice]) -> None:

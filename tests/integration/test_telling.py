@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -197,6 +198,10 @@ def test_a_silent_receiver_keeps_no_other_waiting(engine: Engine, server: Receiv
         lambda: any(one.sent_at for one in rows_of(engine, AlertNotice)), 10, "the note of the sending"
     )
     assert telling.busy <= {receiver_label(bark)}
+    # Nor does the end of the process wait for it.
+    silent = [one for one in threading.enumerate() if one.name.startswith("tell")]
+    assert silent
+    assert all(one.daemon for one in silent)
 
 
 def test_private_addresses_are_refused_and_nothing_secret_is_logged(
