@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from backend.domain.errors import CascadeError, Unavailable
 from backend.domain.identifiers import new_id
 from backend.domain.orders import WorkOrder
+from backend.domain.planner import LARGEST_BATCH
 from backend.domain.ports import Ledger
 from backend.workers.execution import Executor
 
@@ -90,8 +91,10 @@ class Lane:
         is_blind = self.clock() - self.last_look >= BLIND_LOOK_SECONDS
         self.last_look = self.clock()
         free = self.executor.kit.slots.free
+        # Many workers share a node's slots: work that is larger than those of any of them must begin somewhere.
+        room = free if self.active else max(free, LARGEST_BATCH)
         try:
-            order = self.ledger.begin_next(self.queue, new_id(), free, idle=not self.active)
+            order = self.ledger.begin_next(self.queue, new_id(), room, idle=not self.active)
         except CascadeError as error:
             log.warning("nothing more is begun for now: %s", error)
             self.refused = free

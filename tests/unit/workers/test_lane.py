@@ -245,6 +245,14 @@ def test_a_slow_item_that_was_cancelled_keeps_the_process_unless_it_is_a_suspect
         assert bench.lane.serve() == 1 - left
 
 
+def test_work_that_is_larger_than_all_slots_is_begun_without_its_wake_up_too(bench: Bench) -> None:
+    """Or it would wait for Redis, however long that is away."""
+    bench.waiting = 0
+    bench.ledger.pending = [update_order(*"abcdefgh")]
+    assert bench.lane.serve() == 1
+    assert [len(one.items) for one in bench.ledger.settled] == [8]
+
+
 def test_what_redis_does_not_know_is_begun_at_once_and_not_one_a_second(bench: Bench) -> None:
     bench.waiting = 0
     now = [0.0]
