@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import CascadeError
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 BEAT_SECONDS = 15.0
 DRAIN_SECONDS = 2.0
 LOOK_SECONDS = 0.1
+TELL_SECONDS = 60.0
 
 
 class SharedCount:
@@ -72,6 +74,7 @@ class Presence:
     last_beat: float = float("-inf")
     last_count: int = -1
     last_drain: float = float("-inf")
+    told: dict[str, float] = field(default_factory=dict)
 
     def serve(self) -> int:
         """Until SIGTERM and the end of the workers, or of the supervisor that would tell of it."""
@@ -135,6 +138,20 @@ class Presence:
             step()
         except CascadeError as error:
             log.warning("%s", error)
+        except (OSError, SQLAlchemyError) as error:
+            # A disk that can't be written, or a row that nobody can digest: the other steps go on, the beat above all.
+            self._tell(f"the presence could not do one of its steps: {_sentence(error)}")
+
+    def _tell(self, text: str) -> None:
+        # Some steps come ten times a second.
+        if time.monotonic() - self.told.get(text, float("-inf")) >= TELL_SECONDS:
+            log.error("%s", text)
+            self.told[text] = time.monotonic()
+
+
+def _sentence(error: OSError | SQLAlchemyError) -> str:
+    # What a database says may hold what a row holds.
+    return str(error) if isinstance(error, OSError) else type(error).__name__
 
 
 def _disk(directory: Path) -> DiskSign | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from backend.domain.identifiers import first_id_of
 from backend.store import nodes
@@ -80,3 +82,25 @@ def test_a_start_that_stops_does_not_sign_off_the_node_while_the_next_one_lives(
     for lock in locks:
         os.close(lock)
     assert new.departed() == ["old"]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.EROFS, "Read-only file system"), OperationalError("SELECT secret", None, Exception("?"))],
+)
+def test_a_step_that_fails_again_and_again_keeps_no_node_from_beating_and_floods_no_log(
+    engine: Engine, tmp_path: Path, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    node_id = building.make_node(engine)
+
+    def fail() -> None:
+        raise error
+
+    outbox = Outbox(tmp_path / "outbox", building.CIPHER)
+    presence = Presence(engine, FakeLedger(), outbox, node_id, "i", "test", SharedCount(), inherit=fail)
+    for _ in range(3):
+        presence.tick()
+    assert building.row_of(engine, Node, node_id).presence_at is not None
+    assert caplog.text.count("could not do one of its steps") == 1
+    assert "secret" not in caplog.text
