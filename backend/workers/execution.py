@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from backend import metrics
 from backend.domain.errors import Unavailable
@@ -70,6 +72,10 @@ class Executor:
     def _checkpoint(self, order: WorkOrder, progress: Outcome | Freeze, safe: set[str]) -> Standing:
         """Record progress; `safe` names the deliveries whose receipts are in the outbox already. Raises `Unavailable`."""
         try:
+            if isinstance(progress, Outcome) and self.kit.stop.is_set():
+                # As in `_keep_first`.
+                with suppress(OSError):
+                    self._keep(progress, safe)
             standing = self.ledger.checkpoint(order, progress)
         except Unavailable:
             if isinstance(progress, Outcome):
@@ -104,23 +110,36 @@ class Executor:
                 self.kit.slots.wait(NO_ROOM_SECONDS)
 
     def _settle_or_keep(self, outcome: Outcome, queue: str) -> Standing:
+        kept = self._keep_first(outcome)
         try:
             standing = self.ledger.settle(outcome)
         except Unavailable as error:
-            self.outbox.put(outcome, final=True)
+            kept = kept or self.outbox.put(outcome, final=True)
             log.warning("the outcome of allocation %s waits in the outbox (%s)", outcome.allocation_id, error)
             return Standing.HELD
         except Exception:
             # A job edge: what was done and answered must not be lost to a bug; the outbox tries again.
             log.exception("the outcome of allocation %s could not be settled", outcome.allocation_id)
-            self.outbox.put(outcome, final=True)
+            kept = kept or self.outbox.put(outcome, final=True)
             return Standing.HELD
+        if kept is not None:
+            kept.unlink(missing_ok=True)
         self.flowed(queue)
         if standing is Standing.SUPERSEDED:
             log.warning(
                 "the outcome of allocation %s came too late: other work took its place", outcome.allocation_id
             )
         return standing
+
+    def _keep_first(self, outcome: Outcome) -> Path | None:
+        """During a stop, before the database is asked: one that hangs would be waited for longer than a stop may take."""
+        if not self.kit.stop.is_set():
+            return None
+        try:
+            return self.outbox.put(outcome, final=True)
+        except OSError as error:
+            log.warning("the outbox has no room for what is settled during a stop: %s", error)
+            return None
 
 
 def _failed(order: WorkOrder, failure: Failure) -> Outcome:

@@ -114,6 +114,9 @@ class Outbox:
                 self._drain_one(ledger, path)
             except Unavailable:
                 break
+            except FileNotFoundError:
+                # Its worker has settled it meanwhile: during a stop both try.
+                continue
             except DBAPIError as error:
                 if is_refused(error):
                     self._bury(path, type(error).__name__)
@@ -133,7 +136,7 @@ class Outbox:
         if final and standing is Standing.SUPERSEDED:
             self._bury(path, "it came too late, other work took its place; what was useful was kept")
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def _leave(self, path: Path, why: str) -> None:
         # It is tried again every few seconds; one line is enough.

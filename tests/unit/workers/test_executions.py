@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from backend.domain.ports import Standing
 from backend.workers.kit import Stop
 from backend.workers.outbox import Outbox
 from tests.servers import wait_until
-from tests.unit.workers.fakes import Bench, deliver_order, delivery, update_order
+from tests.unit.workers.fakes import Bench, FakeLedger, deliver_order, delivery, update_order
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 ROBOT_URL = "https://oapi.dingtalk.com/robot/send?access_token=abcdef"
@@ -233,6 +233,56 @@ def test_a_stop_does_not_wait_for_room_for_ever(full: Bench) -> None:
     full.executor.kit.stop.set()
     with pytest.raises(OSError, match="No space"):
         full.execute(update_order("a"))
+
+
+@dataclass
+class HangingLedger(FakeLedger):
+    """A database that takes connections and answers nothing, until it does."""
+
+    hangs: threading.Event = field(default_factory=threading.Event)
+
+    def settle(self, outcome: Outcome) -> Standing:
+        assert self.hangs.wait(20)
+        return super().settle(outcome)
+
+    def checkpoint(self, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
+        assert isinstance(progress, Freeze) or self.hangs.wait(20)
+        return super().checkpoint(order, progress)
+
+
+def test_what_ends_during_a_stop_is_safe_before_a_database_that_hangs_is_waited_for(bench: Bench) -> None:
+    """A stop is over long before the database is given up; what the process then still had would be lost."""
+    ledger = HangingLedger()
+    bench.executor = replace(bench.executor, ledger=ledger)
+    bench.kit.stop.set()
+    runner = threading.Thread(target=bench.execute, args=(update_order("a"),))
+    runner.start()
+    wait_until(lambda: bool(bench.outbox.entries()), 10, "its copy")
+    ledger.hangs.set()
+    runner.join(20)
+    assert (len(ledger.settled), bench.outbox.entries()) == (1, [])
+
+
+def test_an_acknowledgement_during_a_stop_is_safe_before_a_database_that_hangs_is_waited_for(
+    bench: Bench,
+) -> None:
+    ledger = HangingLedger()
+    bench.executor = replace(bench.executor, ledger=ledger)
+    for name in ("quick", "slow"):
+        bench.hook.gates[name] = threading.Event()
+    order = deliver_order(delivery("quick"), delivery("slow"))
+    runner = threading.Thread(target=bench.execute, args=(order,))
+    runner.start()
+    wait_until(lambda: len(bench.hook.sent) == 2, 10, "both messages on their way")
+    bench.kit.stop.set()
+    bench.hook.gates["quick"].set()
+    wait_until(lambda: bool(bench.outbox.entries()), 10, "what was acknowledged")
+    ledger.hangs.set()
+    bench.hook.gates["slow"].set()
+    runner.join(20)
+    assert [receipts(one) for one in ledger.settled] == [{"slow": ""}]
+    bench.outbox.drain(ledger)
+    assert receipts(ledger.checkpoints[-1]) == {"quick": ""}  # type: ignore[arg-type]
 
 
 def test_beats_are_woken_after_each_settle(bench: Bench) -> None:

@@ -218,3 +218,20 @@ def test_two_that_drain_at_once_settle_each_entry_once_and_bury_none(outbox: Out
     ledger = Meeting()
     assert outbox.drain(ledger) == 1
     assert (len(ledger.settled), outbox.report().dead, outbox.entries()) == (1, 0, [])
+
+
+@pytest.mark.parametrize("standing", [Standing.HELD, Standing.SUPERSEDED])
+def test_an_entry_that_its_own_worker_has_settled_meanwhile_is_no_dead_letter(
+    outbox: Outbox, standing: Standing
+) -> None:
+    paths = [outbox.put(outcome(name), final=True) for name in "ab"]
+
+    class Overtaken(FakeLedger):
+        def settle(self, outcome: Outcome) -> Standing:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            return super().settle(outcome)
+
+    ledger = Overtaken(standing=standing)
+    outbox.drain(ledger)
+    assert ([one.allocation_id for one in ledger.settled], outbox.report().dead) == (["a"], 0)
