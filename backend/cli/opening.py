@@ -67,16 +67,26 @@ def opened(data_dir: Path | None) -> Iterator[Place]:
 @contextmanager
 def open_redis(settings: Settings) -> Iterator[Redis | None]:
     """The Redis of the settings when it answers, else nothing."""
+    with named_redis(settings) as client:
+        yield client if client is not None and _answers(client) else None
+
+
+def _answers(client: Redis) -> bool:
+    try:
+        client.ping()
+    except RedisError:
+        return False
+    return True
+
+
+@contextmanager
+def named_redis(settings: Settings) -> Iterator[Redis | None]:
+    """The Redis of the settings, whether or not it answers; nothing without an address."""
     if not settings.redis_url:
         yield None
         return
     with connect(settings.redis_url, retries=1) as client:
-        try:
-            client.ping()
-        except RedisError:
-            yield None
-        else:
-            yield client
+        yield client
 
 
 def make_directory(path: Path) -> None:

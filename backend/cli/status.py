@@ -14,7 +14,7 @@ from backend.cli import options
 from backend.cli.alerts import COLUMNS as ALERT_COLUMNS
 from backend.cli.alerts import alert_row
 from backend.cli.language import say, spoken
-from backend.cli.opening import open_redis, reachable_engine
+from backend.cli.opening import named_redis, reachable_engine
 from backend.cli.output import as_json, note, result
 from backend.cli.scheduling import scheduler_words
 from backend.cli.tables import table
@@ -52,7 +52,7 @@ def status(context: click.Context, as_data: bool, data_dir: Path | None) -> None
 def _look(settings: Settings) -> dict[str, Any]:
     engine = reachable_engine(settings)
     try:
-        with open_redis(settings) as redis:
+        with named_redis(settings) as redis:
             health = asdict(readiness(engine, redis, verbose=True, flow_seconds=settings.alarm_flow_seconds))
         migrated = next(one["ok"] for one in health["checks"] if one["name"] == "migrations")
         return health | (read(engine, _stored) if migrated else {})

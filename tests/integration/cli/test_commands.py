@@ -226,6 +226,15 @@ def test_status_says_what_waits_and_why(cli: Cascade) -> None:
     assert "no beat was seen" in result.stdout
 
 
+def test_status_tells_a_redis_that_does_not_answer_from_none(cli: Cascade) -> None:
+    cli.ok("init")
+    assert "there is no address" in cli.run("status").stdout
+    cli.environment = {"REDIS_URL": "redis://127.0.0.1:9/0"}
+    said = cli.run("status").stdout
+    assert "does not answer" in said
+    assert "there is no address" not in said
+
+
 def test_status_and_check_make_nothing(cli: Cascade) -> None:
     assert "There is no database" in cli.run("status").stderr
     assert cli.run("status").exit_code == 1
