@@ -17,8 +17,9 @@ from backend.store.inserting import insert_missing
 from backend.store.tables import Allocation, Beat, Node, Pulse, Run, Vitals, Watch, WorkItem, core
 
 WATCH = core(Watch)
-# After a longer gap in which nobody watched, everything gets its time anew: the system itself was away.
-GAP_SECONDS = 60.0
+# After a longer gap in which nobody watched, everything gets its time anew: the system itself was away. Well below the
+# minute after which silent beats and unserved queues are alarms: they could not report either.
+GAP_SECONDS = 20.0
 VITALS_SECONDS = 45.0
 FORGET_SECONDS = 3600.0
 RUNNING = 500
