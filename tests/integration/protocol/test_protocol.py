@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import Engine
 
-from tests.integration.protocol import beats, crowd, people
+from tests.integration.protocol import beats, crowd, people, workers
 from tests.integration.protocol.machine import Protocol
 from tests.integration.protocol.stage import open_stage
 from tests.integration.protocol.world import World
@@ -46,6 +46,48 @@ def run(world: World, examples: int, steps: int, *phases: Phase) -> None:
 @pytest.mark.timeout(600)
 def test_any_order_of_calls_keeps_what_was_promised_and_everything_ends(world: World) -> None:
     run(world, EXAMPLES, STEPS, Phase.generate)
+
+
+def begin_all(machine: Protocol) -> None:
+    """Every job that waits begins."""
+    beats.plan(machine.stage)
+    for node, one, attempt in machine.jobs():
+        workers.begin(machine.stage, node, one, attempt)
+
+
+def settle_all(machine: Protocol) -> None:
+    """Whoever collects ends well; articles of each feed are due."""
+    for execution in machine.running():
+        if execution.order.feeds:
+            workers.settle(machine.stage, execution, ("a", "a", "a"))
+
+
+def test_the_known_dangers_one_after_the_other(world: World) -> None:
+    """What chance brings together in some histories only: each has its own guard in the store."""
+    machine = Protocol(world)
+    machine.start()
+    begin_all(machine)
+    machine.sweeper_is_slow(pick=0, ends=["a"] * 3, then="renew")
+    # A sweeper that read before a gap acts after it.
+    machine.system_is_away(seconds=60, stamped=True)
+    beats.act(machine.stage, machine.stage.looks[-1])
+    machine.stage.pass_time(80)
+    workers.renew(machine.stage, machine.running())
+    machine.switch_node("n1", "silent")
+    machine.repair_node(pick=0)
+    machine.worker_is_replaced(pick=0, ends=["a"] * 3, answers=[], begun=True)
+    settle_all(machine)
+    begin_all(machine)
+    first = machine.sending()[-1]
+    # Nobody hears of the first answers; the next attempt begins, and then they come.
+    workers.send(machine.stage, first, ["heard"] * 20)
+    machine.stage.pass_time(46)
+    machine.stage.see()
+    beats.sweep(machine.stage)
+    begin_all(machine)
+    workers.settle(machine.stage, first, ())
+    machine.send(pick=0, answers=["heard"] * 20)
+    machine.teardown()
 
 
 def crowd_together(world: World, seed: int, rounds: int) -> None:
