@@ -85,7 +85,9 @@ class Lane:
         """Whether a look into the database may find work: the queue holds some that could fit, or nobody looked for a second."""
         if self.clock() - self.last_look >= BLIND_LOOK_SECONDS:
             return True
-        return self.executor.kit.slots.free > self.refused and self.backlog() > 0
+        # What was refused beside others, a suspect for one, may be begun now that nothing runs.
+        may_fit = self.executor.kit.slots.free > self.refused or not self.active
+        return may_fit and self.backlog() > 0
 
     def _begin_next(self) -> bool:
         is_blind = self.clock() - self.last_look >= BLIND_LOOK_SECONDS

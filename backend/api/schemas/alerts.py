@@ -45,17 +45,17 @@ class AlertAnswer(Answer):
     id: str
     rule: str
     subject: str
-    severity: str
+    severity: str = Field(examples=["critical"])
     message: str
-    params: dict[str, Any]
+    params: dict[str, Any] = Field(examples=[{"node": "beijing-1"}])
     opened_at: datetime
     seen_at: datetime
     seen_count: int
     closed_at: datetime | None
-    close_reason: str
+    close_reason: str = Field(examples=["It is no longer so."])
     acknowledged_at: datetime | None
-    acknowledged_by: str
-    note: str
+    acknowledged_by: str = Field(examples=["admin"])
+    note: str = Field(examples=["The machine is being repaired."])
     failed_notices: int
 
 
@@ -63,7 +63,7 @@ class NoticeAnswer(Answer):
     """A message about an alert to one receiver: when it was sent, or why not and when it is tried again."""
 
     kind: str
-    receiver: str
+    receiver: str = Field(examples=["ntfy.sh"])
     attempts: int
     sent_at: datetime | None
     next_attempt_at: datetime | None

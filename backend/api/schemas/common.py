@@ -35,6 +35,16 @@ FIRST_YEAR, LAST_YEAR = 2000, 9000
 T = TypeVar("T")
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.~@:+=-]{1,64}$")]
+
+
+def _no_flag(value: object) -> object:
+    # Python takes true for 1.
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "must be a whole number, not true or false")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_flag)]
 Search = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 
 

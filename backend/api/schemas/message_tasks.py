@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from backend.api.schemas.common import MAX_SECRET, Answer, FeedIds, Headers, Id, Request, Template
+from backend.api.schemas.common import MAX_SECRET, Answer, FeedIds, Headers, Id, Request, Template, Whole
 from backend.domain.message_tasks import MAX_NAME as MAX_TASK_NAME
 from backend.domain.overlap import Overlap
 from backend.domain.states import TickState
@@ -18,7 +18,7 @@ class TaskRequest(Request):
 
     name: str = Field(max_length=MAX_TASK_NAME)
     feed_ids: FeedIds
-    message_type: int = 0
+    message_type: Whole = 0
     message_template: Template = ""
     web_hook_url: str = Field("", max_length=2048)
     headers: Headers = ""
@@ -34,7 +34,7 @@ class TaskChangeRequest(Request):
 
     name: str = Field("", max_length=MAX_TASK_NAME)
     feed_ids: FeedIds = "all"
-    message_type: int = 0
+    message_type: Whole = 0
     message_template: Template = ""
     web_hook_url: str = Field("", max_length=2048)
     headers: Headers = ""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from backend.api.schemas.common import Answer, Id, OrEmpty, Request
+from backend.api.schemas.common import Answer, Id, OrEmpty, Request, Whole
 from backend.domain.node_settings import (
     DEFAULT_CAPACITY,
     LARGEST_CAPACITY,
@@ -28,8 +28,8 @@ NodeState = Literal["online", "offline", "available", "unavailable", "draining",
 class SyncConfig(Request):
     """How much a node may have in work at once, and which feeds go to it first (the larger weight wins)."""
 
-    max_capacity: int | None = Field(default=None, ge=1, le=LARGEST_CAPACITY, examples=[20])
-    feed_quota: dict[Id, Annotated[int, Field(ge=1, le=LARGEST_WEIGHT)]] | None = Field(
+    max_capacity: Whole | None = Field(default=None, ge=1, le=LARGEST_CAPACITY, examples=[20])
+    feed_quota: dict[Id, Annotated[Whole, Field(ge=1, le=LARGEST_WEIGHT)]] | None = Field(
         default=None, max_length=MAX_QUOTA_FEEDS, examples=[{"MP_WXS_1": 10}]
     )
 
@@ -127,7 +127,7 @@ class CredentialsRequest(Request):
 
     model_config = ConfigDict(extra="forbid", openapi_extra={"required": False})  # type: ignore[typeddict-unknown-key]
 
-    grace_seconds: int = Field(DEFAULT_GRACE_SECONDS, ge=0, le=LONGEST_GRACE_SECONDS)
+    grace_seconds: Whole = Field(DEFAULT_GRACE_SECONDS, ge=0, le=LONGEST_GRACE_SECONDS)
 
 
 class CredentialsAnswer(Answer):

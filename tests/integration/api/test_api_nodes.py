@@ -333,3 +333,13 @@ def test_work_that_begins_while_its_node_is_deleted_is_either_kept_or_planned_ag
     data(admin.delete(f"{path}?force=true"), 200 if held else 404)
     assert building.counted(api.engine, WorkItem) == {"waiting": 6}
     assert set(building.counted(api.engine, Allocation)) <= {"failed", "cancelled"}
+
+
+def test_true_is_no_number(admin: FlaskClient) -> None:
+    made = data(admin.post("/api/v1/cascade/nodes", json={"name": "remote"}))
+    sent = [
+        admin.post(f"/api/v1/cascade/nodes/{made['id']}/credentials", json={"grace_seconds": True}),
+        admin.post("/api/v1/cascade/nodes", json={"name": "n", "sync_config": {"max_capacity": True}}),
+        admin.post("/api/v1/message-tasks", json={"name": "t", "feed_ids": "all", "message_type": True}),
+    ]
+    assert [answer.status_code for answer in sent] == [422, 422, 422]
