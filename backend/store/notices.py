@@ -96,7 +96,7 @@ def _plan_one(session: Session, alert: Alert, receivers: Sequence[str]) -> int:
 
 
 def _end_untold(session: Session, alert_id: str, receivers: Sequence[str]) -> list[str]:
-    """Drop what nobody has tried to send; who may have heard of it: the others need not hear of its end either."""
+    """Send no more of what waits; who may have heard of it: the others need not hear of its end either."""
     session.execute(
         update(AlertNotice)
         .where(AlertNotice.alert_id == alert_id, AlertNotice.not_before.is_not(None))
@@ -150,24 +150,26 @@ def _claim(session: Session, notice: Notice) -> bool:
 
 
 def note_sent(session: Session, notices: Sequence[Notice]) -> None:
-    """The receiver has them."""
+    """The receiver has them, also those whose alert ended meanwhile."""
     for one in notices:
-        _note(session, one, sent_at=now(), not_before=None, error_code="", error_message="")
+        values = {"sent_at": now(), "not_before": None, "error_code": "", "error_message": ""}
+        _count(session, update(AlertNotice).where(*_attempt(one)).values(**values))
 
 
 def note_failed(session: Session, notice: Notice, code: str, message: str, wait: float | None) -> None:
     """It failed; it is tried again after so many seconds, or (`None`) never."""
     later = None if wait is None else now(wait)
-    _note(session, notice, not_before=later, error_code=code[:64], error_message=message[:500])
-
-
-def _note(session: Session, notice: Notice, **values: Any) -> None:
-    mine = (
-        AlertNotice.id == notice.id,
-        AlertNotice.attempts == notice.attempt,
-        AlertNotice.not_before.is_not(None),
+    still_wanted = AlertNotice.not_before.is_not(None)
+    _count(
+        session,
+        update(AlertNotice)
+        .where(*_attempt(notice), still_wanted)
+        .values(not_before=later, error_code=code[:64], error_message=message[:500]),
     )
-    _count(session, update(AlertNotice).where(*mine).values(**values))
+
+
+def _attempt(notice: Notice) -> tuple[Any, Any]:
+    return AlertNotice.id == notice.id, AlertNotice.attempts == notice.attempt
 
 
 def give_up_foreign(session: Session, receivers: Sequence[str]) -> int:

@@ -175,6 +175,22 @@ def test_what_is_over_before_anybody_heard_of_it_is_not_told(engine: Engine, ser
     assert row_of(engine, AlertNotice).error_code == "alert_over_before"
 
 
+def test_what_was_on_its_way_when_its_alert_ended_is_shown_as_sent(
+    engine: Engine, server: ReceiverServer
+) -> None:
+    telling = telling_of(engine, urls_of(server)[1])
+    opened(engine)
+    telling.plan()
+    due = read(engine, lambda session: notices.due(session, list(telling.sender.urls)))
+    on_its_way = transact(engine, lambda session: notices.claim(session, due))
+    closed(engine)
+    telling.plan()
+    transact(engine, lambda session: notices.note_sent(session, on_its_way))
+    sent, end = sorted(rows_of(engine, AlertNotice), key=lambda one: one.round)
+    assert (sent.sent_at is not None, sent.error_code, sent.not_before) == (True, "", None)
+    assert (end.kind, end.attempts) == (notices.CLOSED, 0)
+
+
 def test_many_alerts_go_out_together(engine: Engine, server: ReceiverServer) -> None:
     telling = telling_of(engine, urls_of(server)[1], language="zh")
     for number in range(3):
