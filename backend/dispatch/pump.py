@@ -137,12 +137,16 @@ def _place_deliveries(session: Session) -> Pass:
     if room <= 0:
         return NOTHING
     admitted = _admitted(session, room)
-    groups = [
-        admitted[start : start + DELIVERIES_PER_BATCH]
-        for start in range(0, len(admitted), DELIVERIES_PER_BATCH)
-    ]
-    placed = planning.place_deliveries(session, groups, parent.id, DEFAULT_QUEUE)
+    placed = planning.place_deliveries(session, _groups(admitted), parent.id, DEFAULT_QUEUE)
     return Pass(placed, more=bool(placed))
+
+
+def _groups(admitted: list[WaitingDelivery]) -> list[list[WaitingDelivery]]:
+    """Batches; what its workers may have died of goes alone, as suspects among the items do."""
+    others = [one for one in admitted if not one.suspect]
+    starts = range(0, len(others), DELIVERIES_PER_BATCH)
+    suspects = [[one] for one in admitted if one.suspect]
+    return [*(others[start : start + DELIVERIES_PER_BATCH] for start in starts), *suspects]
 
 
 def _admitted(session: Session, room: int) -> list[WaitingDelivery]:

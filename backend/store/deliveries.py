@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.orm import Session
 
 from backend import metrics
@@ -31,6 +31,7 @@ from backend.store.transitions import Change
 
 WORKER = "worker"
 REPEATABLE_KIND = "webhook"
+NEVER_SENT = and_(Delivery.attempts > 0, Delivery.attempted_at.is_(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,14 +226,10 @@ def _acknowledge(session: Session, receipt: Receipt) -> None:
         excerpt=receipt.excerpt[:2000],
         error_code="",
         error_message="",
-        warning=_warning(receipt),
+        warning=receipt.warning[:500] or Delivery.warning,
         ended_at=now(),
     )
     count_on_commit(session, metrics.ATTEMPTS, delivered, kind="deliver", outcome="done", code="")
-
-
-def _warning(receipt: Receipt) -> Any:
-    return receipt.warning[:500] if receipt.warning else Delivery.warning
 
 
 def _refuse(
@@ -306,17 +303,18 @@ def _hold_receiver(session: Session, receiver: str, seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WaitingDelivery:
-    """A delivery that could be sent now."""
+    """A delivery that could be sent now. `suspect`: it was tried and never sent; its workers may have died of it."""
 
     delivery_id: str
     receiver: str
     receiver_kind: str
+    suspect: bool = False
 
 
 def waiting(session: Session, limit: int, passed_over: Collection[str] = ()) -> list[WaitingDelivery]:
     """The oldest deliveries that wait for nothing but their turn, without those to the receivers passed over."""
     query = (
-        select(Delivery.id, Delivery.receiver, Delivery.receiver_kind)
+        select(Delivery.id, Delivery.receiver, Delivery.receiver_kind, NEVER_SENT)
         .where(
             Delivery.state == "waiting",
             Delivery.not_before.is_(None),

@@ -114,8 +114,11 @@ def place_items(
 def place_deliveries(
     session: Session, batches: Sequence[Sequence[WaitingDelivery]], node_id: str, queue: str
 ) -> list[Placed]:
-    """Make a deliver allocation of each batch."""
-    rows = [_allocation("deliver", queue, node_id, len(batch)) for batch in batches]
+    """Make a deliver allocation of each batch; one with a suspect gets a process for itself."""
+    rows = [
+        _allocation("deliver", queue, node_id, len(batch)) | {"alone": any(one.suspect for one in batch)}
+        for batch in batches
+    ]
     transitions.create(session, Allocation, rows, PUMP, "waits for a worker of the parent")
     for row, batch in zip(rows, batches, strict=True):
         change = Change(("waiting",), "assigned", PUMP)

@@ -165,7 +165,7 @@ def _recover_update(session: Session, expired: Expired) -> bool:
 def _recover_deliver(session: Session, expired: Expired, delivery_attempts: int) -> bool:
     moved = _again_or_end(session, expired)
     if moved == "failed":
-        _release_deliveries(session, expired.allocation_id, delivery_attempts)
+        _release_deliveries(session, expired, delivery_attempts)
     return bool(moved)
 
 
@@ -227,13 +227,18 @@ def _end_publish(session: Session, expired: Expired, target: str, reason: str) -
         transitions.move(session, PublishTask, ids, change, *guards, active_account_id=None)
 
 
-def _release_deliveries(session: Session, allocation_id: str, delivery_attempts: int) -> None:
-    rows = session.execute(
-        select(Delivery.id, Delivery.attempts, Delivery.in_flight, Delivery.receiver_kind)
-        .where(Delivery.allocation_id == allocation_id, Delivery.state == "assigned")
-        .order_by(Delivery.id)
-        .with_for_update()
-    ).all()
+def _release_deliveries(session: Session, expired: Expired, delivery_attempts: int) -> None:
+    of_allocation = (Delivery.allocation_id == expired.allocation_id, Delivery.state == "assigned")
+    lock = select(Delivery.id, Delivery.in_flight).where(*of_allocation).order_by(Delivery.id)
+    locked = session.execute(lock.with_for_update()).all()
+    if expired.blames:
+        # What kills its worker before it is marked as being sent was tried too: else it would be tried for ever.
+        unsent = [row.id for row in locked if not row.in_flight]
+        session.execute(
+            update(Delivery).where(Delivery.id.in_(unsent)).values(attempts=Delivery.attempts + 1)
+        )
+    columns = (Delivery.id, Delivery.attempts, Delivery.in_flight, Delivery.receiver_kind)
+    rows = session.execute(select(*columns).where(Delivery.id.in_([row.id for row in locked]))).all()
     rest = [row.id for row in rows if row.attempts < delivery_attempts]
     change = Change(("assigned",), "waiting", SWEEPER, "the worker of its batch died")
     transitions.move(session, Delivery, rest, change, allocation_id=None)

@@ -10,11 +10,13 @@ from sqlalchemy import Engine, select
 
 from backend.dispatch.pump import pump
 from backend.dispatch.repairs import recover_expired, release_due
+from backend.domain.identifiers import new_id
 from backend.domain.orders import Failure, FetchResult, Freeze, FrozenMessage, Outcome, Receipt, WorkOrder
 from backend.domain.ports import Standing
 from backend.domain.retry import RetryPolicy
 from backend.store.columns import now
 from backend.store.deliveries import DeliveryPolicy
+from backend.store.recovery import ATTEMPTS as RECOVERY_ATTEMPTS
 from backend.store.session import read
 from backend.store.tables import Allocation, Article, Delivery, MessageTask
 from backend.workers.ledger import SqlLedger
@@ -195,6 +197,31 @@ def test_a_failure_from_a_superseded_execution_changes_nothing(engine: Engine) -
     assert deliver_ledger(engine).settle(receipts_of(order, REFUSED, 404)) is Standing.SUPERSEDED
     row = row_of(engine, Delivery)
     assert (row.state, row.error_code) == ("assigned", "")
+
+
+def die(engine: Engine) -> None:
+    """Whoever begins what waits dies of it before anything is sent, as often as the allocation is tried."""
+    pump(engine, None, building.LIMITS)
+    for attempt in range(1, RECOVERY_ATTEMPTS + 1):
+        for allocation_id, state in building.states(engine, Allocation).items():
+            if state == "pending" and row_of(engine, Allocation, allocation_id).kind == "deliver":
+                deliver_ledger(engine).begin(allocation_id, attempt, new_id())
+        building.expire(engine)
+        recover_expired(engine, ATTEMPTS)
+
+
+def test_messages_that_kill_their_worker_before_they_are_sent_are_not_tried_for_ever(engine: Engine) -> None:
+    building.make_deliveries(engine, 2)
+    die(engine)
+    pump(engine, None, building.LIMITS)
+    alone = [one for one in building.rows_of(engine, Allocation) if one.state == "pending"]
+    assert [(one.kind, one.item_count, one.alone) for one in alone] == [("deliver", 1, True)] * 2
+    for _ in range(ATTEMPTS):
+        die(engine)
+    assert building.counted(engine, Delivery) == {"failed": 2}
+    assert {(one.error_code, one.attempts) for one in building.rows_of(engine, Delivery)} == {
+        ("worker_died", ATTEMPTS)
+    }
 
 
 def test_receipts_are_recorded_as_they_come_and_the_rest_is_handed_back(engine: Engine) -> None:
