@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import psutil
@@ -205,6 +206,9 @@ class WakeUpWorker(SimpleWorker):
         """The first SIGTERM: begin nothing more, finish or hand back what runs."""
         self._ends_well = True
         self._on_stop()
+
+    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Nothing: a second SIGTERM adds nothing to the first, whose grace ends by itself; SIGKILL ends it at once."""
 
     def set_shutdown_requested_date(self) -> None:
         """Nothing: nobody reads it, and in a signal handler a silent Redis would hold up the stop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -68,3 +69,23 @@ def test_a_source_that_takes_a_connection_in_phase_two_fails_and_is_named(
         assert counted(engine, Allocation) == {"completed": 1}
         process.process.terminate()
         assert process.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_second_request_to_stop_does_not_cut_off_what_the_first_one_gave_time_to(
+    tmp_path: Path, migrated_url: str, engine: Engine, redis_server: RedisServer, redis_client: Redis
+) -> None:
+    """It comes when a supervisor is killed during a stop, and from service managers that signal whole groups."""
+    with (
+        FeedServer(1, broken=0) as server,
+        worker(tmp_path, migrated_url, redis_server, "block", CASCADE_STOP_SECONDS="6") as stopping,
+    ):
+        plan(engine, redis_client, server)
+        wait_until(lambda: counted(engine, Allocation) == {"executing": 1}, 60, "the begin")
+        stopping.process.terminate()
+        # RQ itself ignores a second one within a second.
+        with pytest.raises(subprocess.TimeoutExpired):
+            stopping.process.wait(1.3)
+        stopping.process.terminate()
+        assert stopping.process.wait(60) == 0
+    assert (counted(engine, Allocation), row_of(engine, WorkItem).state) == ({"cancelled": 1}, "waiting")
