@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -10,6 +11,7 @@ from sqlalchemy import CursorResult, Engine, case, delete, func, or_, select, up
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
+from backend.domain.identifiers import first_id_of
 from backend.domain.nodes import PRESENCE_SECONDS
 from backend.domain.signs import DiskSign, NodeSign, PoolSign, RunningWork, RunSign, percentile
 from backend.store.columns import now
@@ -24,7 +26,8 @@ VITALS_SECONDS = 45.0
 FORGET_SECONDS = 3600.0
 RUNNING = 500
 SAMPLES = 500
-RUNS = 100
+RUNS = 2000
+COUNTED_RUNS = 200
 RUN_SECONDS = 86_400.0
 
 
@@ -116,13 +119,7 @@ def node_signs(session: Session, watched_seconds: float) -> list[NodeSign]:
 
 def run_signs(session: Session, least_ended: int) -> list[RunSign]:
     """By message task, the newest run of the last day of which enough items ended."""
-    recent = (
-        select(Run.id, Run.task_id, Run.task_name)
-        .where(Run.created_at > now(-RUN_SECONDS))
-        .order_by(Run.id.desc())
-        .limit(RUNS)
-    )
-    runs = session.execute(recent).all()
+    runs = _newest_runs(session)
     ended = _ended_items(session, [row.id for row in runs])
     newest: dict[str, RunSign] = {}
     for row in runs:
@@ -131,6 +128,25 @@ def run_signs(session: Session, least_ended: int) -> list[RunSign]:
         if total >= max(1, least_ended) and row.task_id not in newest:
             newest[row.task_id] = RunSign(row.task_id, row.task_name, row.id, counts.get("failed", 0), total)
     return list(newest.values())
+
+
+def _newest_runs(session: Session) -> list[Any]:
+    """Two of each task: of the newest one, too few items may have ended."""
+    # By their ids, which tell when they were made: else all older runs would be read when there are few new ones.
+    first = first_id_of(session.execute(select(now(-RUN_SECONDS))).scalar_one())
+    recent = (
+        select(Run.id, Run.task_id, Run.task_name)
+        .where(Run.id >= first, Run.created_at > now(-RUN_SECONDS))
+        .order_by(Run.id.desc())
+        .limit(RUNS)
+    )
+    seen: Counter[str] = Counter()
+    newest = []
+    for row in session.execute(recent):
+        seen[row.task_id] += 1
+        if seen[row.task_id] <= 2:
+            newest.append(row)
+    return newest[:COUNTED_RUNS]
 
 
 def _ended_items(session: Session, run_ids: Sequence[str]) -> dict[str, dict[str, int]]:

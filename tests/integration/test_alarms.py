@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import Engine, event, insert, text
+from sqlalchemy.orm import Session
 
 from backend.dispatch.watching import Vitals, Watching, WatchLimits
 from backend.domain.alarms import RULES, Finding, Thresholds, Verdict
 from backend.domain.errors import Conflict, NotFound
-from backend.domain.identifiers import new_id
+from backend.domain.identifiers import first_id_of, new_id
 from backend.store import alerts, nodes, recovery, retention, signs
 from backend.store.columns import now
-from backend.store.session import read, transact
+from backend.store.session import create_engine_for, read, transact
 from backend.store.tables import Alert, AlertNotice, Allocation, Node, QueueHealth, Run, Watch, WorkItem
 from backend.store.tables import Vitals as VitalsRow
 from tests import building
@@ -190,6 +192,33 @@ def test_a_run_that_fails_too_often_is_an_alarm_about_its_task_until_a_better_on
     watching.last_seldom = float("-inf")
     watching.look(LONG_AGO)
     assert open_rules(engine) == set()
+
+
+def test_many_runs_of_other_tasks_do_not_end_the_alarm_about_one(engine: Engine, tmp_path: Path) -> None:
+    failing(engine)
+    task_id = row_of(engine, Run).task_id
+    row = {"task_id": "another", "task_name": "another", "trigger": "cron", "state": "running"}
+    others = [row | {"id": new_id()} for _ in range(300)]
+    transact(engine, lambda session: session.execute(insert(Run), others))
+    watching_of(engine, tmp_path, thresholds=only("alert_run_failing")).look(LONG_AGO)
+    assert open_rules(engine) == {("alert_run_failing", task_id)}
+
+
+@pytest.mark.parametrize("backend", ["mariadb"])
+def test_looking_at_the_newest_runs_reads_no_old_ones(engine: Engine, migrated_url: str) -> None:
+    failing(engine)
+    row = {"task_id": "old", "task_name": "old", "trigger": "cron", "state": "completed"}
+    made = datetime.now(UTC) - timedelta(days=2)
+    old = [row | {"id": first_id_of(made + timedelta(seconds=one)), "created_at": made} for one in range(500)]
+    transact(engine, lambda session: session.execute(insert(Run), old))
+
+    def rows_read(session: Session) -> int:
+        assert len(signs.run_signs(session, 1)) == 1
+        found = session.execute(text("SHOW SESSION STATUS LIKE 'Handler_read%'")).all()
+        return sum(int(value) for _, value in found)
+
+    fresh = create_engine_for(migrated_url, pooled=False)
+    assert read(fresh, rows_read) < 200
 
 
 def test_default_without_workers_is_an_alarm_even_when_nothing_waits(engine: Engine, tmp_path: Path) -> None:
