@@ -12,10 +12,11 @@ from sqlalchemy import Engine, select
 
 from backend.dispatch import dispatching, repairs
 from backend.dispatch.dispatching import DispatchedTask
+from backend.dispatch.interventions import cancel_allocation, retry_allocation
 from backend.dispatch.pump import pump
-from backend.domain.orders import Freeze, FrozenMessage, Outcome, Receipt, WorkOrder
+from backend.domain.orders import Failure, Freeze, FrozenMessage, Outcome, Receipt, WorkOrder
 from backend.domain.ports import Lease, Standing
-from backend.store import nodes
+from backend.store import interventions, nodes
 from backend.store.session import read, transact
 from backend.store.tables import Allocation, Article, Delivery, DeliveryArticle, History, Node, Run, WorkItem
 from backend.workers.ledger import SqlLedger
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.parametrize(("backend", "way"), WAYS, indirect=["backen
 FEEDS = 30
 # A batch of one, so that each failure gets an allocation of its own.
 CAPACITY = 19
+REFUSED = Failure("http_status", "the server answered 410", permanent=True)
 
 
 @pytest.fixture
@@ -266,5 +268,24 @@ def test_a_node_is_made_once(weak: Weak) -> None:
         assert [row.id for row in building.rows_of(weak.engine, Node) if row.name == f"n{number}"] == [
             node_id
         ]
+
+    assert "COMMIT" in weak.at_every_statement(run)
+
+
+def test_who_tries_again_is_told_what_came_of_it(weak: Weak, world: World) -> None:
+    def run(number: int) -> None:
+        order = begun(world, f"x{number}")
+        assert world.ledger.settle(outcome_of(order, REFUSED)) is Standing.HELD
+        done = weak.call(lambda engine: retry_allocation(engine, None, order.allocation_id, "somebody"))
+        assert (done.outcome, done.items) == (interventions.TRIED_AGAIN, 1)
+
+    assert "COMMIT" in weak.at_every_statement(run)
+
+
+def test_who_cancels_is_told_what_came_of_it(weak: Weak, world: World) -> None:
+    def run(_number: int) -> None:
+        pending = next_pending(world)
+        done = weak.call(lambda engine: cancel_allocation(engine, None, pending, "somebody"))
+        assert (done.outcome, done.items) == (interventions.CANCELLED, 1)
 
     assert "COMMIT" in weak.at_every_statement(run)
