@@ -167,17 +167,21 @@ class Pulse:
     """Asks `/livez` all the time; what was answered, and how long the slowest took."""
 
     url: str
-    statuses: set[int] = field(default_factory=set)
+    statuses: set[int | str] = field(default_factory=set)
     slowest: float = 0.0
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         """Until told to stop."""
-        while not self.stop.wait(0.2):
+        while True:
             began = time.monotonic()
-            with suppress(requests.RequestException):
+            try:
                 self.statuses.add(requests.get(f"{self.url}/livez", timeout=30).status_code)
+            except requests.RequestException as error:
+                self.statuses.add(type(error).__name__)
             self.slowest = max(self.slowest, time.monotonic() - began)
+            if self.stop.wait(0.2):
+                return
 
     @contextmanager
     def felt(self) -> Iterator[None]:
