@@ -10,7 +10,7 @@ from redis import Redis
 from sqlalchemy import Engine
 from werkzeug.routing import BaseConverter
 
-from backend import bootstrap, metrics
+from backend import bootstrap, bootstrap_parent, metrics
 from backend.api.access import guard
 from backend.api.access_keys import access_keys
 from backend.api.alerts import alerts
@@ -158,7 +158,7 @@ def _build(settings: Settings) -> Parts:
         trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),
         children=_build_child_parts(settings, engine, redis, cipher),
         flow_seconds=settings.alarm_flow_seconds,
-        watch=lambda stop: bootstrap.build_watching(settings, engine, redis, "parent").start(stop),
+        watch=lambda stop: bootstrap_parent.build_watching(settings, engine, redis, "parent").start(stop),
     )
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from backend.bootstrap import build_sender, load_settings
+from backend.bootstrap import load_settings
+from backend.bootstrap_parent import build_sender
 from backend.cli import options
 from backend.cli.language import language, say
 from backend.cli.opening import opened

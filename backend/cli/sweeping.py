@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from backend.bootstrap import build_sweeper, load_settings
+from backend.bootstrap import load_settings
+from backend.bootstrap_parent import build_sweeper
 from backend.cli import options
 from backend.cli.language import language, say
 from backend.cli.opening import address_of

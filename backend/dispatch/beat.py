@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend import bootstrap, metrics
+from backend import bootstrap, bootstrap_parent, metrics
 from backend.dispatch import queues, scheduler
 from backend.dispatch.broker import note_fault
 from backend.dispatch.notifying import Notifying
@@ -196,11 +196,11 @@ def build(settings: Settings) -> Beat:
         engine=engine,
         redis=redis,
         notifying=Notifying(engine, redis, bootstrap.build_http(settings)),
-        watching=bootstrap.build_watching(settings, engine, redis, "beat"),
+        watching=bootstrap_parent.build_watching(settings, engine, redis, "beat"),
         limits=bootstrap.build_limits(settings),
         lease_seconds=settings.lease_seconds,
         delivery_attempts=settings.delivery_attempts,
-        retention=bootstrap.build_retention(settings),
+        retention=bootstrap_parent.build_retention(settings),
     )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from backend import bootstrap, metrics
+from backend import bootstrap, bootstrap_parent, metrics
 from backend.dispatch.sweeping import line_of
 from backend.domain.errors import CascadeError, Unavailable
 from backend.domain.messages import render
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = bootstrap.load_settings()
         bootstrap.configure_logging(settings, "sweeper")
         metrics.share(settings.metrics_dir)
-        sweeper = bootstrap.build_sweeper(settings)
+        sweeper = bootstrap_parent.build_sweeper(settings)
         require_current(sweeper.engine)
         code = serve(
             sweeper,

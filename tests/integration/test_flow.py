@@ -14,7 +14,7 @@ from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 import config
-from backend import bootstrap
+from backend import bootstrap, bootstrap_parent
 from backend.dispatch import queues
 from backend.dispatch.broker import connect
 from backend.dispatch.health import readiness
@@ -248,7 +248,7 @@ def test_readyz_asks_for_the_flow_of_default_only(
 def test_a_full_pool_does_not_silence_who_watches(tmp_path: Path, migrated_url: str) -> None:
     settings = config.load({"DATABASE_URL": migrated_url}, data_dir=tmp_path / "not made yet")
     pooled = bootstrap.build_engine(settings, pooled=True)
-    watching = bootstrap.build_watching(settings, pooled, None, "beat")
+    watching = bootstrap_parent.build_watching(settings, pooled, None, "beat")
     size = watching.vitals.look().pool_size
     held = [pooled.connect() for _ in range(size)]
     for _ in range(3):
