@@ -118,6 +118,7 @@ def share(directory: Path) -> None:
         values.ValueClass = values.MultiProcessValue(_Files(directory).name)  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         _live.update({meter.name: _metric(meter, registry) for meter in METERS})
+        tidy()
     except OSError as error:
         _give_up(error)
 
@@ -132,7 +133,7 @@ def _metric(meter: Meter, registry: CollectorRegistry) -> Any:
 
 
 class _Files:
-    """Makes a process's files, whole, before its first count, and adds those of ended processes up."""
+    """Makes a process's files, whole, before its first count."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -142,8 +143,7 @@ class _Files:
         """The process's id, as the library asks for it before each count."""
         pid = os.getpid()
         if pid != self._pid:
-            # Here too, because nobody may ever ask for the metrics; and what an earlier process of this id held is gone.
-            _tidy(self._directory)
+            # What an earlier process of this id held is gone.
             (self._directory / f"gauge_livesum_{pid}.db").unlink(missing_ok=True)
             for kind, size in FILE_BYTES.items():
                 _take_blocks(self._directory / f"{kind}_{pid}.db", size)
@@ -267,9 +267,15 @@ def serve(directory: Path, address: str, port: int) -> int:
     return int(server.server_port)
 
 
-def _tidy(directory: Path) -> None:
-    """Fold, unless somebody does just now."""
-    with suppress(BlockingIOError), (directory / "lock").open("w") as lock:
+def tidy() -> None:
+    """Add up what ended processes counted, unless somebody does just now: nobody may ever ask for the metrics.
+
+    For processes that live long and are few: in each worker it would cost several megabytes of shared memory.
+    """
+    if not _live:
+        return
+    directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    with suppress(OSError), (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _try_to_fold(directory)
 

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 
 from redis import Redis
 from sqlalchemy import Engine
+from sqlalchemy.orm import configure_mappers
 from werkzeug.routing import BaseConverter
 
 from backend import bootstrap, bootstrap_parent, metrics
@@ -129,6 +130,8 @@ def create_app_from_environment() -> Contract:
     bootstrap.configure_logging(settings, "parent")
     metrics.share(settings.metrics_dir)
     log_request_ids()
+    # Once, before the fork, instead of at the first request of each process.
+    configure_mappers()
     app = create_app(settings, threads=settings.gunicorn_threads)
     try:
         require_current(app.extensions[NAME].engine)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, configure_mappers
 
 from backend import bootstrap, metrics
 from backend.dispatch import queues
@@ -117,7 +117,8 @@ def _run(place: Place, workers: int, settings: Settings, metrics_at: tuple[str, 
         ", ".join(place.queues),
         slots,
     )
-    # What is loaded now is shared with every child as long as the collector does not touch it.
+    # What is loaded and made now is shared with every child as long as the collector does not touch it.
+    configure_mappers()
     gc.freeze()
     instances = _instances(settings, place, instance)
     instances.arrive()

@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from backend import metrics
 from backend.domain.errors import CascadeError
 from backend.domain.nodes import OutboxReport
 from backend.domain.ports import Ledger
@@ -104,6 +105,7 @@ class Presence:
             self._try(self._drain)
 
     def _beat(self) -> None:
+        metrics.tidy()
         outbox, disk = self.outbox.report(), _disk(self.outbox.directory)
         transact(self.engine, lambda session: self._write_beat(session, outbox, disk), attempts=2)
 

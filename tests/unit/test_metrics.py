@@ -94,6 +94,27 @@ def test_they_do_not_even_where_nobody_asks_for_metrics(tmp_path: Path) -> None:
     assert others == FOLDED
 
 
+TIDYING = """
+import os, sys
+from pathlib import Path
+from backend import metrics
+metrics.share(Path(sys.argv[1]))
+child = os.fork()
+if not child:
+    metrics.count(metrics.ATTEMPTS, kind="update", outcome="done", code="")
+    os._exit(0)
+os.waitpid(child, 0)
+metrics.tidy()
+print(sorted(path.name for path in Path(sys.argv[1]).glob("*.db") if str(os.getpid()) not in path.name))
+"""
+
+
+def test_a_process_that_lives_long_tidies_up_after_those_that_it_forked(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TIDYING, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{FOLDED}\n"
+
+
 def test_who_gets_the_id_of_an_ended_process_goes_on_counting_and_holds_nothing_of_its(
     tmp_path: Path,
 ) -> None:
