@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from pymysql.err import InterfaceError, OperationalError
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -66,10 +67,25 @@ def _check_alert_urls(urls: tuple[str, ...]) -> None:
             raise ConfigurationError("bad_setting", name="CASCADE_ALERT_URLS", detail=detail) from None
 
 
+class LostConnectionFilter(logging.Filter):
+    """One line instead of a traceback for a connection that died before it was given back: who used it tells what follows."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Never refuses a line."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, OperationalError | InterfaceError):
+            record.msg, record.args = "a connection to the database was lost (%s)", (error,)
+            record.exc_info = record.exc_text = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
+
+
 def configure_logging(settings: Settings, part: str) -> None:
     """Log to stderr; every line says which part speaks."""
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT.format(part=part), force=True)
     logging.Formatter.default_msec_format = "%s.%03d"
+    for pool in ("NullPool", "QueuePool"):
+        logging.getLogger(f"sqlalchemy.pool.impl.{pool}").addFilter(LostConnectionFilter())
     for noisy in ("rq.worker", "alembic", "urllib3", "apprise"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
 
