@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from backend.domain.publishing import AccountOrder, AccountVerdict, PublishOrder, PublishReport
+
 
 @dataclass(frozen=True, slots=True)
 class FeedOrder:
@@ -205,6 +207,8 @@ class WorkOrder:
     feeds: tuple[FeedOrder, ...] = ()
     deliveries: tuple[DeliveryOrder, ...] = ()
     alone: bool = False
+    publish: PublishOrder | None = None
+    account: AccountOrder | None = None
 
     @property
     def size(self) -> int:
@@ -216,7 +220,8 @@ class WorkOrder:
 class Outcome:
     """What phase 2 brought, or (as a checkpoint) brought so far.
 
-    `handed_back` names the item or delivery ids that a warm stop left undone.
+    `handed_back` names the item, delivery or publish task ids that a warm stop left undone.
+    `failure` is why publish or account work did not end well; `verdict` is what it taught about the account.
     """
 
     allocation_id: str
@@ -226,6 +231,9 @@ class Outcome:
     items: tuple[ItemOutcome, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     handed_back: tuple[str, ...] = ()
+    publish: PublishReport | None = None
+    verdict: AccountVerdict | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -16,6 +16,20 @@ from backend.domain.orders import (
     Outcome,
     Receipt,
     WorkOrder,
+)
+from backend.domain.publishing import (
+    AccountVerdict,
+    CredentialKind,
+    Credentials,
+    DraftSaved,
+    Finding,
+    LoginPrompt,
+    Manuscript,
+    Prepared,
+    Promise,
+    Published,
+    PublishOrder,
+    Submission,
 )
 
 
@@ -80,6 +94,76 @@ class Notifier(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a publisher works with: the one way out, a word on how far it is, and an end that it must respect.
+
+    `tell` shows progress to the waiting person (`login`, `upload 3/7`, …). `wait` sleeps that many seconds at most and
+    returns `True` when the work must stop. `seconds_left` is until the work's own deadline.
+    """
+
+    http: HttpClient
+    tell: Callable[[str], None]
+    wait: Callable[[float], bool]
+    seconds_left: Callable[[], float]
+
+
+class Publisher(Protocol):
+    """A platform, found by entry point in the group `cascade.publishers` under its platform's name.
+
+    Every call raises `WorkError` with one of these codes where they fit: `session_expired` (log in again), `login_required`
+    (a captcha or another human check), `rate_limited` (`retry_after` is set), `rejected` (permanent; `detail` keeps the platform's
+    words); anything else is transient unless it says `permanent`, and `ambiguous` where nobody knows whether the call took effect.
+    """
+
+    platform: str
+    promise: Promise
+    credential_kinds: frozenset[CredentialKind]
+    login_kinds: frozenset[str]
+    """Ways to log in that it can walk itself: `qr`, `password`, or none."""
+
+    def credential_troubles(self, credentials: Credentials) -> tuple[str, ...]:
+        """What these credentials lack, as sentences; empty when they can be used. Sends nothing."""
+        ...
+
+    def refusals(self, manuscript: Manuscript) -> tuple[str, ...]:
+        """What this platform can never take of the article, as sentences. Sends nothing."""
+        ...
+
+    def check_session(
+        self, account_id: str, version: int, credentials: Credentials, desk: Desk
+    ) -> AccountVerdict:
+        """Ask the platform whether these credentials are good."""
+        ...
+
+    def log_in(
+        self,
+        account_id: str,
+        version: int,
+        credentials: Credentials,
+        desk: Desk,
+        prompt: Callable[[LoginPrompt], None],
+    ) -> AccountVerdict:
+        """Log in anew (`login_kinds`): `prompt` shows a code to a person; the verdict brings what was got as `refreshed`."""
+        ...
+
+    def prepare(self, order: PublishOrder, desk: Desk, save: Callable[[DraftSaved], None]) -> Prepared:
+        """Make or continue the draft: repeatable. `save` at once when a draft exists, before anything else is sent."""
+        ...
+
+    def recent_ids(self, order: PublishOrder, desk: Desk) -> tuple[str, ...]:
+        """The ids of the account's recent articles, to be noted before submission."""
+        ...
+
+    def publish(self, order: PublishOrder, prepared: Prepared, desk: Desk) -> Published:
+        """The one call that publishes. Sent once; never repeated here."""
+        ...
+
+    def find_published(self, order: PublishOrder, desk: Desk) -> Finding:
+        """Whether the submitted article is there: the draft by its id first, then own articles that are not in `known_ids`."""
+        ...
+
+
 class Standing(StrEnum):
     """What the ledger says about an execution."""
 
@@ -97,6 +181,9 @@ class Lease:
     execution: str
 
 
+Checkpoint = Outcome | Freeze | DraftSaved | Submission | LoginPrompt
+
+
 class Ledger(Protocol):
     """Where phases 1 and 3 happen. Every call is one short transaction (or one HTTP exchange)."""
 
@@ -111,8 +198,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def checkpoint(self, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
-        """Record what is final so far; returns what still holds."""
+    def checkpoint(self, order: WorkOrder, progress: Checkpoint) -> Standing:
+        """Record what is final so far; returns what still holds.
+
+        A `Submission` answered with anything but `HELD` must not be followed by the call that publishes.
+        """
         ...
 
     def renew(self, leases: Sequence[Lease]) -> dict[str, Standing]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from backend import metrics
 from backend.domain.errors import Unavailable
-from backend.domain.orders import Failure, Freeze, ItemOutcome, Outcome, Receipt, WorkOrder
-from backend.domain.ports import Ledger, Standing
+from backend.domain.orders import Failure, ItemOutcome, Outcome, Receipt, WorkOrder
+from backend.domain.ports import Checkpoint, Ledger, Standing
 from backend.store.session import long_work
 from backend.workers.deliver import work_deliver
 from backend.workers.kit import Kit, Reporter
@@ -69,7 +69,7 @@ class Executor:
             finally:
                 self.kit.slots.give_back(order.execution)
 
-    def _checkpoint(self, order: WorkOrder, progress: Outcome | Freeze, safe: set[str]) -> Standing:
+    def _checkpoint(self, order: WorkOrder, progress: Checkpoint, safe: set[str]) -> Standing:
         """Record progress; `safe` names the deliveries whose receipts are in the outbox already. Raises `Unavailable`."""
         try:
             if isinstance(progress, Outcome) and self.kit.stop.is_set():

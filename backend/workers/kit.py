@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from backend.domain.orders import Freeze, Outcome, WorkOrder
-from backend.domain.ports import HttpClient, Notifier, Source, Standing
+from backend.domain.orders import WorkOrder
+from backend.domain.ports import Checkpoint, HttpClient, Notifier, Source, Standing
 from backend.workers.hosts import HostGate
 
 T = TypeVar("T")
@@ -135,7 +135,7 @@ class Reporter:
     def __init__(
         self,
         order: WorkOrder,
-        checkpoint: Callable[[Outcome | Freeze], Standing],
+        checkpoint: Callable[[Checkpoint], Standing],
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self.order = order
@@ -143,7 +143,7 @@ class Reporter:
         self.is_cancelled = is_cancelled
         self.standing = Standing.HELD
 
-    def report(self, progress: Outcome | Freeze) -> Standing:
+    def report(self, progress: Checkpoint) -> Standing:
         """One short transaction. Raises `Unavailable`."""
         self.standing = self._checkpoint(progress)
         return self.standing

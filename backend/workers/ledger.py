@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from backend import metrics
 from backend.domain.orders import Freeze, Outcome, WorkOrder
-from backend.domain.ports import Lease, Standing
+from backend.domain.ports import Checkpoint, Lease, Standing
 from backend.domain.retry import RetryPolicy
 from backend.store import allocations, deliveries, flow, settlement
 from backend.store.allocations import Begun, Taker
@@ -93,17 +93,19 @@ class SqlLedger:
             ),
         )
 
-    def checkpoint(self, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
+    def checkpoint(self, order: WorkOrder, progress: Checkpoint) -> Standing:
         """See `Ledger.checkpoint`."""
         if isinstance(progress, Outcome) and progress.kind == UPDATE:
             return self._report(Report(progress, final=False))
         return self._transact(lambda session: self._checkpoint(session, order, progress))
 
-    def _checkpoint(self, session: Session, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
+    def _checkpoint(self, session: Session, order: WorkOrder, progress: Checkpoint) -> Standing:
         if isinstance(progress, Freeze):
             lease = Lease(order.allocation_id, order.attempt, order.execution)
             return deliveries.freeze(session, lease, progress.messages)
-        return deliveries.apply_receipts(session, progress, self.deliveries)
+        if isinstance(progress, Outcome):
+            return deliveries.apply_receipts(session, progress, self.deliveries)
+        raise TypeError(progress)
 
     def renew(self, leases: Sequence[Lease]) -> dict[str, Standing]:
         """See `Ledger.renew`."""

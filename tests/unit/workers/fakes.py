@@ -27,6 +27,7 @@ from backend.domain.orders import (
 )
 from backend.domain.politeness import HostLimits
 from backend.domain.ports import (
+    Checkpoint,
     HttpClient,
     HttpRequest,
     HttpResponse,
@@ -122,7 +123,7 @@ class FakeLedger:
     looks: list[int] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
     begins: int = 0
-    checkpoints: list[Outcome | Freeze] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
     renewals: list[set[str]] = field(default_factory=list)
     settled: list[Outcome] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -151,7 +152,7 @@ class FakeLedger:
                 self.begun.append(found.allocation_id)
             return found
 
-    def checkpoint(self, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
+    def checkpoint(self, order: WorkOrder, progress: Checkpoint) -> Standing:
         self._answer("freeze" if isinstance(progress, Freeze) else "checkpoint")
         with self.changed:
             self.checkpoints.append(progress)

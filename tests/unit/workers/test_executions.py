@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from backend.domain.errors import WorkError
 from backend.domain.orders import DeliveryOrder, Freeze, Outcome, WorkOrder
-from backend.domain.ports import Standing
+from backend.domain.ports import Checkpoint, Standing
 from backend.workers.kit import Stop
 from backend.workers.outbox import Outbox
 from tests.servers import wait_until
@@ -245,7 +245,7 @@ class HangingLedger(FakeLedger):
         assert self.hangs.wait(20)
         return super().settle(outcome)
 
-    def checkpoint(self, order: WorkOrder, progress: Outcome | Freeze) -> Standing:
+    def checkpoint(self, order: WorkOrder, progress: Checkpoint) -> Standing:
         assert isinstance(progress, Freeze) or self.hangs.wait(20)
         return super().checkpoint(order, progress)
 

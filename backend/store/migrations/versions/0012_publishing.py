@@ -1,0 +1,12 @@
+"""Reserved."""
+
+from __future__ import annotations
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Expand only: what the previous release reads stays."""

@@ -1,0 +1,12 @@
+"""Reserved."""
+
+from __future__ import annotations
+
+revision = "0015"
+down_revision = "0014"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Expand only: what the previous release reads stays."""
