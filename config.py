@@ -45,7 +45,13 @@ class Settings(AlarmSettings):
         "REDIS_URL", "redis_url", text, "", "Redis URL; empty: the embedded server of the data directory"
     )
     log_level: str = _setting("LOG_LEVEL", "log_level", choice(*LOG_LEVELS), "INFO", "level of every process")
-    host: str = _setting("CASCADE_HOST", "host", text, "127.0.0.1", "address that the parent listens on")
+    host: str = _setting(
+        "CASCADE_HOST",
+        "host",
+        text,
+        "127.0.0.1",
+        "address that the parent, or a child's HTTP server, listens on",
+    )
     port: int = _setting("CASCADE_PORT", "port", count(0, 65535), 8001, "port that the parent listens on")
     gunicorn_workers: int = _setting(
         "GUNICORN_WORKERS", "gunicorn.workers", count(1, 64), 2, "processes of the parent's HTTP server"
@@ -120,6 +126,62 @@ class Settings(AlarmSettings):
         text,
         "",
         "of a child: the secret that its parent showed once",
+    )
+    api_secret_file: str = _setting(
+        "CASCADE_API_SECRET_FILE",
+        "cascade.api_secret_file",
+        text,
+        "",
+        "of a child: a file that holds the secret, instead of `cascade.api_secret`",
+    )
+    ca_file: str = _setting(
+        "CASCADE_CA_FILE",
+        "cascade.ca_file",
+        text,
+        "",
+        "of a child: certificates (PEM) that its parent's is checked against; empty: the usual ones",
+    )
+    sync_seconds: float = _setting(
+        "CASCADE_SYNC_INTERVAL",
+        "cascade.sync_interval",
+        seconds(1, 86400),
+        300.0,
+        "of a child: how often it pulls feeds and message tasks",
+    )
+    heartbeat_seconds: float = _setting(
+        "CASCADE_HEARTBEAT_INTERVAL",
+        "cascade.heartbeat_interval",
+        seconds(1, 150),
+        60.0,
+        "of a child: how often it sends a full heartbeat; after 180 s without one it counts as offline",
+    )
+    callback_url: str = _setting(
+        "CASCADE_CALLBACK_URL",
+        "cascade.callback_url",
+        text,
+        "",
+        "of a child: where its parent reaches it, if it can; then a small HTTP server runs",
+    )
+    child_port: int = _setting(
+        "CASCADE_CHILD_PORT",
+        "cascade.port",
+        count(0, 65535),
+        0,
+        "of a child: port of its small HTTP server; 0: 8001 when it has a callback_url, else no server",
+    )
+    autonomous: bool = _setting(
+        "CASCADE_AUTONOMOUS",
+        "cascade.autonomous",
+        flag,
+        False,
+        "of a child: run the message tasks that name it, on their cron, while its parent is away",
+    )
+    autonomous_after_seconds: float = _setting(
+        "CASCADE_AUTONOMOUS_AFTER",
+        "cascade.autonomous_after",
+        seconds(1, 86400),
+        600.0,
+        "of an autonomous child: how long its parent must be away first",
     )
     metrics_token: str = _setting(
         "CASCADE_METRICS_TOKEN",
@@ -340,6 +402,23 @@ def _first_line(path: Path) -> str:
         raise SettingError(path.name, str(path), f"can't be read: {error}") from error
 
 
+def _api_secret(
+    environ: Mapping[str, str], content: Mapping[str, object], file: Path | None, values: Mapping[str, Any]
+) -> str:
+    """A child's secret, itself or out of its file; the environment counts before `config.yaml`."""
+    own, of_file = (SETTINGS[name].told(environ, content)[0] for name in ("api_secret", "api_secret_file"))
+    secret, path = values["api_secret"], values["api_secret_file"]
+    if not path or (secret and own == "environment" and of_file == "file"):
+        return str(secret)
+    name, place = "cascade.api_secret_file", str(file or "environment")
+    if secret and own == of_file:
+        raise SettingError(name, place, "cascade.api_secret is set too; keep one of the two")
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(name, place, f"{path} can't be read: {error}") from error
+
+
 def load(
     environ: Mapping[str, str] | None = None,
     *,
@@ -357,6 +436,7 @@ def load(
     values["database_url"] = values["database_url"] or f"sqlite:///{directory / 'cascade.db'}"
     values["redis_url"] = values["redis_url"] or _first_line(directory / "redis.url")
     values["secret_key"] = values["secret_key"] or _first_line(directory / "secret.key")
+    values["api_secret"] = _api_secret(environ, content, file, values)
     if values["renew_seconds"] * 2 > values["lease_seconds"]:
         raise SettingError(
             "work.renew_seconds", str(file or "environment"), "must be at most half of work.lease_seconds"

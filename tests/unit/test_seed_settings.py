@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from config import load
+from config_values import SettingError
 
 # G 父节点配置; D 配置父节点
 PARENTS = (
@@ -76,3 +77,37 @@ def test_a_child_s_environment_does_the_same(tmp_path: Path) -> None:
         "CNxxxxx",
         "CSxxxxx",
     )
+
+
+def test_a_child_reads_the_rest_of_its_settings_from_file_and_environment(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "cascade: {sync_interval: 120, heartbeat_interval: 30, callback_url: 'http://c:9', port: 9, autonomous: true,"
+        " ca_file: /a.pem}\n"
+    )
+    found = load({}, data_dir=tmp_path)
+    assert (found.sync_seconds, found.heartbeat_seconds) == (120.0, 30.0)
+    assert (found.callback_url, found.child_port) == ("http://c:9", 9)
+    assert (found.autonomous, found.ca_file) == (True, "/a.pem")
+    told = {"CASCADE_SYNC_INTERVAL": "200", "CASCADE_HEARTBEAT_INTERVAL": "20", "CASCADE_AUTONOMOUS": "no"}
+    over = load(told, data_dir=tmp_path)
+    assert (over.sync_seconds, over.heartbeat_seconds, over.autonomous) == (200.0, 20.0, False)
+
+
+def test_the_secret_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("CSfromfile\n")
+    (tmp_path / "config.yaml").write_text(f"cascade: {{api_secret_file: {secret}}}\n")
+    assert load({}, data_dir=tmp_path).api_secret == "CSfromfile"
+    assert load({"CASCADE_API_SECRET": "CSenv"}, data_dir=tmp_path).api_secret == "CSenv"
+    (tmp_path / "config.yaml").write_text("cascade: {api_secret: CSconfig}\n")
+    told = {"CASCADE_API_SECRET_FILE": str(secret)}
+    assert load(told, data_dir=tmp_path).api_secret == "CSfromfile"
+
+
+def test_a_secret_file_that_is_away_or_one_of_two_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"cascade\.api_secret_file .*can't be read"):
+        load({"CASCADE_API_SECRET_FILE": str(tmp_path / "none")}, data_dir=tmp_path)
+    (tmp_path / "config.yaml").write_text("cascade: {api_secret: CSa, api_secret_file: /b}\n")
+    with pytest.raises(SettingError, match="keep one of the two"):
+        load({}, data_dir=tmp_path)
