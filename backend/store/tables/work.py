@@ -92,6 +92,8 @@ class Allocation(Base):
 
     `polled`: claimed by an old child through `pending-tasks`, whose reports name no allocation. `worker` is the process
     of a node that holds it; `alone`: its items were with a worker that died, so it gets a process for itself.
+    Publish and account work names its account: `active_account_id` is the account's one slot, empty once no execution can be
+    alive any more. `errand` is what account work is for.
     """
 
     __tablename__ = "allocations"
@@ -104,6 +106,8 @@ class Allocation(Base):
         Index(None, "run_id", "id"),
         Index(None, "task_id", "id"),
         Index(None, "kind", "id"),
+        Index(None, "active_account_id", unique=True),
+        Index(None, "account_id", "id"),
         MYSQL,
     )
 
@@ -113,6 +117,9 @@ class Allocation(Base):
     node_id: Mapped[str] = mapped_column(ID)
     run_id: Mapped[str | None] = mapped_column(ID)
     task_id: Mapped[str | None] = mapped_column(ID)
+    account_id: Mapped[str | None] = mapped_column(ID)
+    active_account_id: Mapped[str | None] = mapped_column(ID)
+    errand: Mapped[str | None] = mapped_column(ascii_key(8))
     state: Mapped[str] = mapped_column(STATE)
     attempt: Mapped[int] = mapped_column(Integer, server_default="1")
     execution: Mapped[str | None] = mapped_column(ID)
