@@ -91,6 +91,50 @@ class Unavailable(CascadeError):
     status = 503
 
 
+class ParentAway(Unavailable):
+    """A child's parent does not answer, or not now; `retry_after`: the seconds that it asked for."""
+
+    default_code = "parent_away"
+
+    def __init__(
+        self, code: str | None = None, *, retry_after: float | None = None, **params: object
+    ) -> None:
+        super().__init__(code, **params)
+        self.retry_after = retry_after
+
+
+class CredentialsRefused(Unavailable):
+    """A child's parent does not know its key and secret, or has switched its node off: a person must act, results wait."""
+
+    default_code = "credentials_refused"
+
+
+class ParentFailed(CascadeError):
+    """A child's parent met an error of its own with this one call; others may go through."""
+
+    default_code = "parent_failed"
+
+
+class ParentRefused(CascadeError):
+    """A child's parent will never take this call. `parent_code` is the parent's own code, `parent_status` its HTTP status."""
+
+    default_code = "parent_refused"
+
+    def __init__(
+        self,
+        code: str | None = None,
+        *,
+        parent_code: str = "",
+        parent_status: int = 0,
+        standing: str = "",
+        **params: object,
+    ) -> None:
+        self.parent_code = parent_code
+        self.parent_status = parent_status
+        self.standing = standing
+        super().__init__(code, **params)
+
+
 class TooManyRequests(CascadeError):
     """The caller has to wait `retry_after` seconds."""
 
