@@ -27,8 +27,11 @@ from backend.domain.freshness import Freshness
 from backend.domain.politeness import HostLimits
 from backend.domain.ports import HttpClient
 from backend.domain.receivers import check_receiver
+from backend.domain.retry import RetryPolicy
 from backend.outbound.client import GuardedHttpClient
 from backend.store.cipher import Cipher
+from backend.store.deliveries import DeliveryPolicy
+from backend.store.phases import Terms
 from backend.store.session import Patience, create_engine_for
 from config import Settings
 from config_values import SettingError
@@ -134,6 +137,19 @@ def build_redis(
 def build_cipher(settings: Settings) -> Cipher:
     """The cipher of secrets at rest. Raises `ConfigurationError` without a key."""
     return Cipher(settings.secret_key)
+
+
+def build_terms(settings: Settings) -> Terms:
+    """On what terms work is given out and taken back."""
+    return Terms(
+        cipher=build_cipher(settings),
+        items=RetryPolicy(settings.item_attempts, settings.retry_base_seconds),
+        deliveries=DeliveryPolicy(
+            RetryPolicy(settings.delivery_attempts, settings.retry_base_seconds),
+            settings.robot_repeat_unconfirmed,
+        ),
+        seconds={"update": settings.update_seconds, "deliver": settings.deliver_seconds},
+    )
 
 
 def build_http(settings: Settings) -> HttpClient:

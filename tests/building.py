@@ -25,6 +25,7 @@ from backend.store.allocations import Taker
 from backend.store.cipher import Cipher
 from backend.store.columns import now
 from backend.store.deliveries import DeliveryPolicy
+from backend.store.phases import Terms
 from backend.store.session import read, transact
 from backend.store.tables import (
     Allocation,
@@ -121,7 +122,7 @@ def start_run(engine: Engine, task_id: str) -> str:
 def ledger_for(engine: Engine, node_id: str, *, lease_seconds: float = 45.0) -> SqlLedger:
     """The ledger of one of the node's workers."""
     taker = Taker(node_id, "instance", lease_seconds)
-    return SqlLedger(engine, CIPHER, taker, ITEMS, DELIVERIES, {"update": 120.0, "deliver": 120.0})
+    return SqlLedger(engine, taker, Terms(CIPHER, ITEMS, DELIVERIES, {"update": 120.0, "deliver": 120.0}))
 
 
 @dataclass(frozen=True)

@@ -189,28 +189,28 @@ class SettleAsk:
 @cache
 def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     """Made when it is needed: the large ones keep a megabyte."""
-    return TypeAdapter(kind)
+    return TypeAdapter(cast("Any", kind))
 
 
 def encode(body: object) -> bytes:
     """The body as JSON."""
-    return bytes(_adapter(type(body)).dump_json(body))
+    return bytes(_adapter(cast("Any", type(body))).dump_json(body))
 
 
 def plain(body: object) -> Any:
     """The body as what JSON is made of."""
-    return _adapter(type(body)).dump_python(body, mode="json")
+    return _adapter(cast("Any", type(body))).dump_python(body, mode="json")
 
 
 def decode(kind: type[Body], text: bytes | str) -> Body:
     """Read JSON. Raises pydantic's `ValidationError`."""
-    body: Body = _adapter(cast("Hashable", kind)).validate_json(text)
+    body: Body = _adapter(cast("Any", kind)).validate_json(text)
     return body
 
 
 def from_plain(kind: type[Body], data: object) -> Body:
     """Read what JSON was made of, such as an envelope's `data`. Raises pydantic's `ValidationError`."""
-    body: Body = _adapter(cast("Hashable", kind)).validate_python(data)
+    body: Body = _adapter(cast("Any", kind)).validate_python(data)
     return body
 
 

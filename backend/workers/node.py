@@ -25,11 +25,9 @@ from backend.dispatch import queues
 from backend.dispatch.broker import fault_of
 from backend.domain.errors import CascadeError, ConfigurationError
 from backend.domain.identifiers import new_id
-from backend.domain.retry import RetryPolicy
 from backend.outbound.client import GuardedHttpClient
 from backend.store import nodes
 from backend.store.allocations import Taker
-from backend.store.deliveries import DeliveryPolicy
 from backend.store.schema import require_current
 from backend.store.session import transact
 from backend.workers.deaths import DeathPipe
@@ -333,12 +331,6 @@ def build_ledger(settings: Settings, engine: Engine, node_id: str, start: Start)
     """The ledger of one worker process."""
     return SqlLedger(
         engine=engine,
-        cipher=bootstrap.build_cipher(settings),
         taker=Taker(node_id, start.instance, settings.lease_seconds, start.worker),
-        items=RetryPolicy(settings.item_attempts, settings.retry_base_seconds),
-        deliveries=DeliveryPolicy(
-            RetryPolicy(settings.delivery_attempts, settings.retry_base_seconds),
-            settings.robot_repeat_unconfirmed,
-        ),
-        seconds={"update": settings.update_seconds, "deliver": settings.deliver_seconds},
+        terms=bootstrap.build_terms(settings),
     )

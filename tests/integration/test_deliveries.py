@@ -19,7 +19,6 @@ from backend.store.deliveries import DeliveryPolicy
 from backend.store.recovery import ATTEMPTS as RECOVERY_ATTEMPTS
 from backend.store.session import read
 from backend.store.tables import Allocation, Article, Delivery, MessageTask
-from backend.workers.ledger import SqlLedger
 from tests import building
 from tests.building import LIMITS, ROBOT, deliver_ledger, drafts, outcome_of, row_of, rows_of
 
@@ -331,7 +330,8 @@ def test_robots_are_repeated_too_where_a_person_wants_it(engine: Engine) -> None
     building.expire(engine)
     recover_expired(engine, ATTEMPTS)
     policy = DeliveryPolicy(RetryPolicy(6, 5.0), repeat_unconfirmed=True)
-    ledger: SqlLedger = replace(deliver_ledger(engine), deliveries=policy)
+    ledger = deliver_ledger(engine)
+    ledger = replace(ledger, terms=replace(ledger.terms, deliveries=policy))
     again = ledger.begin(order.allocation_id, 2, "d2")
     assert again is not None
     assert [one.delivery_id for one in again.deliveries] == [one.delivery_id for one in order.deliveries]

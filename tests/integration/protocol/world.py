@@ -18,6 +18,7 @@ from backend.store.allocations import Taker
 from backend.store.columns import UtcDateTime, now
 from backend.store.credentials import Pair
 from backend.store.deliveries import DeliveryPolicy
+from backend.store.phases import Terms
 from backend.store.session import transact
 from backend.store.tables import Allocation, Base, Beat, Delivery, Feed, Host, Node, Pulse, WorkItem
 from backend.workers.ledger import SqlLedger
@@ -137,7 +138,9 @@ class World:
     def ledger(self, name: str) -> SqlLedger:
         """The ledger of an attached node's workers."""
         taker = Taker(self.attached[name], "instance", LEASE_SECONDS, worker=name)
-        return SqlLedger(self.engine, CIPHER, taker, ITEMS, DELIVERIES, {"update": 120.0, "deliver": 120.0})
+        return SqlLedger(
+            self.engine, taker, Terms(CIPHER, ITEMS, DELIVERIES, {"update": 120.0, "deliver": 120.0})
+        )
 
     def pass_time(self, seconds: float, *, away: bool = False) -> None:
         """Let the database's clock run ahead; `away`: nobody stamps and no node beats meanwhile."""

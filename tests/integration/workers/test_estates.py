@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,14 +56,7 @@ class Estate:
 
 def worker(ledger: SqlLedger, name: str) -> SqlLedger:
     """The ledger of one worker process."""
-    return SqlLedger(
-        ledger.engine,
-        ledger.cipher,
-        Taker(ledger.taker.node_id, "instance", 45.0, name),
-        ledger.items,
-        ledger.deliveries,
-        ledger.seconds,
-    )
+    return replace(ledger, taker=Taker(ledger.taker.node_id, "instance", 45.0, name))
 
 
 def begin(ledger: SqlLedger, execution: str) -> WorkOrder:
