@@ -21,6 +21,7 @@ from backend.store.nodes import PARENT, ensure_attached, list_nodes
 from backend.store.schema import require_current
 from backend.store.session import read, transact
 from backend.workers import node
+from backend.workers.attached import Attached
 from config import ROOT, Settings
 
 
@@ -71,7 +72,7 @@ def run(
     by_node = _queues_by_node(settings, name, words)
     if len(by_node) == 1:
         [(name, queues)] = by_node.items()
-        context.exit(node.main(name, workers, queues, settings, metrics_at))
+        context.exit(node.main(Attached(settings, name, queues), workers, settings, metrics_at))
     configure_logging(settings, "workers")
     run_several(settings, _commands(by_node, workers, metrics_at))
 

@@ -22,7 +22,7 @@ from backend.domain.errors import CascadeError, InvalidInput
 from backend.store import nodes
 from backend.store.session import read
 from backend.store.tables import Allocation
-from backend.workers.node import look_around
+from backend.workers.attached import Attached
 from tests import building
 from tests.building import LIMITS, rows_of
 from tests.servers import RedisServer
@@ -115,7 +115,7 @@ def test_the_start_scripts_refuse_a_wildcard(machine: Machine, command: str) -> 
 @pytest.mark.parametrize("names", [["*"], ["node:node-1", "node:*"], ["user:1"], ["node:far"]])
 def test_the_node_process_itself_refuses_what_nothing_enqueues_to(machine: Machine, names: list[str]) -> None:
     with pytest.raises(CascadeError) as refused:
-        look_around("node-1", names, machine.settings)
+        Attached(machine.settings, "node-1", names).look_around()
     assert refused.value.code in {"wildcard_queue", "unknown_queue"}
     assert "node:node-1" in str(refused.value)
     assert "node:node-2" in str(refused.value)
@@ -123,10 +123,10 @@ def test_the_node_process_itself_refuses_what_nothing_enqueues_to(machine: Machi
 
 @on_sqlite
 def test_a_node_serves_its_own_queue_and_no_other_nodes(machine: Machine) -> None:
-    assert look_around("node-1", [], machine.settings).queues == ("node:node-1",)
-    assert look_around(None, [], machine.settings).queues == ("default",)
+    assert Attached(machine.settings, "node-1", []).look_around().queues == ("node:node-1",)
+    assert Attached(machine.settings, None, []).look_around().queues == ("default",)
     with pytest.raises(CascadeError) as refused:
-        look_around("node-1", ["node:node-2"], machine.settings)
+        Attached(machine.settings, "node-1", ["node:node-2"]).look_around()
     assert "node:node-1" in str(refused.value)
 
 
@@ -150,7 +150,11 @@ def test_every_queue_that_something_enqueues_to_is_served_by_a_default_start(
         for view in read(machine.engine, nodes.list_nodes)
         if view.transport == "attached" and view.node_type == 1
     ]
-    served = {queue for name in [None, *attached] for queue in look_around(name, [], machine.settings).queues}
+    served = {
+        queue
+        for name in [None, *attached]
+        for queue in Attached(machine.settings, name, []).look_around().queues
+    }
     assert {"default", "node:node-1", "node:node-2"} <= enqueued <= served
     assert served == set(queues.existing_queues(read(machine.engine, nodes.all_slugs)))
     # A remote node claims its work by HTTPS: it has no queue in the parent's Redis.

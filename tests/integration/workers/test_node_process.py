@@ -159,10 +159,10 @@ def test_it_refuses_to_start_with_one_sentence(node: NodeProcess, trouble: str, 
     names = "['default']" if trouble == "queue" else "[]"
     program = (
         "import dataclasses, sys\n"
-        "from backend import bootstrap\nfrom backend.workers import node\n"
+        "from backend import bootstrap\nfrom backend.workers import node\nfrom backend.workers.attached import Attached\n"
         f"folder, port = {str(tmp_path)!r}, {free_port()}\n"
         f"settings = dataclasses.replace(bootstrap.load_settings(), {BAD_STARTS[trouble][0]})\n"
-        f"sys.exit(node.main('n', 1, {names}, settings))\n"
+        f"sys.exit(node.main(Attached(settings, 'n', {names}), 1, settings))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -16,6 +16,8 @@ from backend.domain.orders import FeedOrder, FetchResult
 from backend.domain.ports import HttpClient
 from backend.store.session import create_engine_for
 from backend.workers import node
+from backend.workers.attached import Attached
+from backend.workers.transport import Plugins
 from backend.workers.vitals import Start
 
 
@@ -45,10 +47,12 @@ def main() -> int:
     """Serve the node's queue until told to stop."""
     settings = bootstrap.load_settings()
     bootstrap.configure_logging(settings, "worker")
-    place = node.look_around("n", (), settings)
+    attached = Attached(settings, "n")
+    place = attached.look_around()
     source = {"block": Blocking, "connect": Connecting}[sys.argv[1]]()
-    plugins = node.Plugins(sources={"rss": source}, notifiers={})
-    return node.work(settings, place, Start(new_id(), new_id()), place.queues[0], 4, plugins)
+    plugins = Plugins(sources={"rss": source}, notifiers={})
+    plan = node.WorkerPlan(settings, attached, place, place.queues[0], 4, plugins)
+    return node.work(plan, Start(new_id(), new_id()))
 
 
 if __name__ == "__main__":

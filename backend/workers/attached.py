@@ -1,0 +1,129 @@
+"""An attached node: its processes reach the parent's database and Redis themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from backend import bootstrap
+from backend.dispatch import queues
+from backend.dispatch.broker import fault_of
+from backend.domain.errors import ConfigurationError
+from backend.store import nodes
+from backend.store.allocations import Taker
+from backend.store.schema import require_current
+from backend.store.session import transact
+from backend.workers.estates import Heir
+from backend.workers.flow_mark import FlowMark
+from backend.workers.instances import Instances
+from backend.workers.ledger import SqlLedger
+from backend.workers.outbox import Outbox
+from backend.workers.presence import Presence
+from backend.workers.redis_watch import RedisWatch
+from backend.workers.signals import signals_for
+from backend.workers.transport import Place, PresenceParts, WorkerParts
+from backend.workers.vitals import Start
+
+if TYPE_CHECKING:
+    from config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Implements `Transport`. No name means the parent's own workers; no queues, the node's own one."""
+
+    settings: Settings
+    node_name: str | None
+    names: Sequence[str] = ()
+
+    @property
+    def told_name(self) -> str:
+        """See `Transport.told_name`."""
+        return self.node_name or "workers"
+
+    def look_around(self) -> Place:
+        """Check Redis and the database, find or make the node, and check the queue names. Raises `CascadeError`."""
+        redis = bootstrap.build_redis(self.settings, says=False)
+        try:
+            redis.ping()
+        except RedisError as error:
+            fault = fault_of(error)
+            raise ConfigurationError(fault.code, detail=fault.detail) from error
+        engine = bootstrap.build_engine(self.settings, pooled=False)
+        require_current(engine)
+        bootstrap.build_cipher(self.settings)
+        return transact(engine, lambda session: _place(session, self.node_name, self.names))
+
+    def worker(self, place: Place, start: Start) -> WorkerParts:
+        """See `Transport.worker`."""
+        engine = bootstrap.build_engine(self.settings, pooled=False)
+        ledger = build_ledger(self.settings, engine, place.node_id, start)
+        return WorkerParts(ledger, self._outbox(place), FlowMark(engine), ledger.prove)
+
+    def presence(self, parts: PresenceParts) -> int:
+        """See `Transport.presence`."""
+        settings, place = self.settings, parts.place
+        engine = bootstrap.build_engine(settings, pooled=False)
+        ledger = build_ledger(settings, engine, place.node_id, Start(parts.instance, ""))
+        heir = self._heir(engine, ledger, parts)
+        delivering = queues.DEFAULT_QUEUE in place.queues
+        watched = bootstrap.build_redis(settings, retries=0, rest_seconds=0.0, says=False)
+        return Presence(
+            engine=engine,
+            ledger=ledger,
+            outbox=self._outbox(place),
+            node_id=place.node_id,
+            instance=parts.instance,
+            version=version("cascade-workers"),
+            workers=parts.workers,
+            sources=None if delivering else tuple(parts.plugins.sources),
+            inherit=heir.settle_estates,
+            others_live=heir.instances.others_live,
+            redis=RedisWatch(engine, watched, place.node_id, place.name),
+        ).serve()
+
+    def _heir(self, engine: Engine, ledger: SqlLedger, parts: PresenceParts) -> Heir:
+        place = parts.place
+        signals = signals_for(self.settings.redis_url, place.queues[0])
+        work_seconds = bootstrap.build_limits(self.settings).work_seconds
+        return Heir(
+            engine=engine,
+            node_id=place.node_id,
+            outbox=self._outbox(place),
+            ledger=ledger,
+            delivery_attempts=self.settings.delivery_attempts,
+            listen=parts.heard,
+            instances=Instances(self.settings.data_dir / "instances" / place.node_id, parts.instance),
+            offer=lambda placed: signals.offer(placed, work_seconds),
+        )
+
+    def _outbox(self, place: Place) -> Outbox:
+        return Outbox(self.settings.outbox_dir / place.node_id, bootstrap.build_cipher(self.settings))
+
+
+def _place(session: Session, node_name: str | None, names: Sequence[str]) -> Place:
+    node = nodes.ensure_attached(session, node_name) if node_name else nodes.ensure_parent(session)
+    session.flush()
+    existing = queues.existing_queues(nodes.all_slugs(session))
+    own = queues.node_queue(node.slug) if node.node_type else queues.DEFAULT_QUEUE
+    wanted = tuple(dict.fromkeys(queues.check_queue_name(name, existing) for name in names)) or (own,)
+    for name in wanted:
+        # Work is begun by the node that it was planned for: another node's workers would only ever be refused.
+        if name != own:
+            raise ConfigurationError("foreign_queue", name=name, node=node.name, own=own)
+    return Place(node.id, node.name, node.max_capacity, wanted)
+
+
+def build_ledger(settings: Settings, engine: Engine, node_id: str, start: Start) -> SqlLedger:
+    """The ledger of one worker process."""
+    return SqlLedger(
+        engine=engine,
+        taker=Taker(node_id, start.instance, settings.lease_seconds, start.worker),
+        terms=bootstrap.build_terms(settings),
+    )
