@@ -80,7 +80,11 @@ class PublishTask(Base):
         UniqueConstraint("active_account_id"),
         Index(None, "state", "id"),
         Index(None, "state", "not_before", "id"),
-        Index(None, "state", "account_id", "id"),
+        # Whose turn it is, is read from this index alone, however much waits; its own name would be too long for MySQL.
+        Index(
+            "ix_publish_tasks_admission",
+            *("state", "account_id", "user_id", "not_before", "submitted_at", "priority", "id"),
+        ),
         Index(None, "state", "user_id", "id"),
         Index(None, "allocation_id"),
         Index(None, "user_id", "id"),

@@ -106,9 +106,10 @@ def _tasks() -> None:
         ("started_at", UtcDateTime()),
         ("completed_at", UtcDateTime()),
     )
+    admission = ["state", "account_id", "user_id", "not_before", "submitted_at", "priority", "id"]
+    op.create_index("ix_publish_tasks_admission", table, admission)
     for columns in (
         ("state", "not_before", "id"),
-        ("state", "account_id", "id"),
         ("state", "user_id", "id"),
         ("user_id", "id"),
         ("user_id", "admitted_at"),
