@@ -20,6 +20,7 @@ from config_values import (
     choice,
     count,
     flag,
+    hosts,
     networks,
     origins,
     seconds,
@@ -107,6 +108,13 @@ class Settings(AlarmSettings):
         networks,
         (),
         "private networks that work may reach, as CIDR list",
+    )
+    publish_hosts: tuple[str, ...] = _setting(
+        "CASCADE_PUBLISH_HOSTS",
+        "publish.hosts",
+        hosts,
+        (),
+        "relays of platforms: what publishers send to the host goes to the address instead",
     )
     cascade_enabled: bool = _setting(
         "CASCADE_ENABLED", "cascade.enabled", flag, False, "the seeds' switch for child mode"

@@ -15,6 +15,8 @@ ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://\S+$")
 ALERT_LANGUAGES = ("en", "zh")
 ORIGIN = re.compile(r"^https?://[a-z0-9.\-\[\]:]+$")
 
+RELAY = re.compile(r"^[A-Za-z0-9.-]+(:[0-9]+)?=https?://[^\s/?#=]+[^\s?#]*$")
+
 
 class SettingError(ValueError):
     """A setting that can't be used; its text names the setting, its place and what is allowed."""
@@ -129,6 +131,17 @@ def _to_origins(value: object) -> tuple[str, ...]:
 
 
 origins = Parser(_to_origins, "origins, comma-separated, or *")
+
+
+def _to_hosts(value: object) -> tuple[str, ...]:
+    moved = tuple(part.rstrip("/") for part in _parts(value))
+    for part in moved:
+        if not RELAY.match(part):
+            raise ValueError("must be a list such as www.zhihu.com=https://relay.example.com")
+    return moved
+
+
+hosts = Parser(_to_hosts, "host=address, comma-separated")
 
 
 def numbers(low: float, high: float) -> Parser:

@@ -29,6 +29,7 @@ from backend.domain.ports import HttpClient
 from backend.domain.receivers import check_receiver
 from backend.domain.retry import RetryPolicy
 from backend.outbound.client import GuardedHttpClient
+from backend.outbound.elsewhere import ElsewhereHttpClient
 from backend.store.cipher import Cipher
 from backend.store.deliveries import DeliveryPolicy
 from backend.store.phases import Terms
@@ -38,8 +39,9 @@ from config_values import SettingError
 
 SOURCES = "cascade.sources"
 NOTIFIERS = "cascade.notifiers"
+PUBLISHERS = "cascade.publishers"
 # By group: where a plug-in says its name, and the method that it must have.
-PORTS = {SOURCES: ("kind", "fetch"), NOTIFIERS: ("name", "send")}
+PORTS = {SOURCES: ("kind", "fetch"), NOTIFIERS: ("name", "send"), PUBLISHERS: ("platform", "publish")}
 # The database knows everything: nobody waits for Redis again and again.
 REDIS_TRY_SECONDS = 3.0
 REDIS_REST_SECONDS = 2.0
@@ -155,6 +157,13 @@ def build_terms(settings: Settings) -> Terms:
 def build_http(settings: Settings) -> HttpClient:
     """The guarded HTTP client, for rooms that know its port only; make it after the last fork."""
     return GuardedHttpClient(settings.egress_allow)
+
+
+def build_publishing_http(settings: Settings) -> HttpClient:
+    """The same for publishers, whose platforms may be told to be elsewhere; make it after the last fork."""
+    http = build_http(settings)
+    hosts = dict(one.split("=", 1) for one in settings.publish_hosts)
+    return ElsewhereHttpClient(http, hosts) if hosts else http
 
 
 def build_freshness(settings: Settings) -> Freshness:

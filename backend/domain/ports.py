@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from backend.domain.errors import CascadeError
 from backend.domain.orders import (
     DeliveryOrder,
     FeedOrder,
@@ -51,6 +52,7 @@ class HttpResponse:
     """The answer. `headers` has lower-case names; `body` is decoded (gzip, deflate, br).
 
     `permanent_url` is the URL after the leading permanent redirects (301, 308), else the requested one.
+    `cookies` are the `Set-Cookie` headers of the last answer, of which there may be many.
     """
 
     status: int
@@ -58,6 +60,7 @@ class HttpResponse:
     body: bytes
     url: str
     permanent_url: str
+    cookies: tuple[str, ...] = ()
 
 
 class HttpClient(Protocol):
@@ -122,12 +125,12 @@ class Publisher(Protocol):
     login_kinds: frozenset[str]
     """Ways to log in that it can walk itself: `qr`, `password`, or none."""
 
-    def credential_troubles(self, credentials: Credentials) -> tuple[str, ...]:
-        """What these credentials lack, as sentences; empty when they can be used. Sends nothing."""
+    def credential_troubles(self, credentials: Credentials) -> tuple[CascadeError, ...]:
+        """What these credentials lack, each with its sentence in every language; empty when they can be used. Sends nothing."""
         ...
 
-    def refusals(self, manuscript: Manuscript) -> tuple[str, ...]:
-        """What this platform can never take of the article, as sentences. Sends nothing."""
+    def refusals(self, manuscript: Manuscript) -> tuple[CascadeError, ...]:
+        """What this platform can never take of the article, each with its sentence. Sends nothing."""
         ...
 
     def check_session(

@@ -175,10 +175,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A draft at the platform. `warnings` name what it does not take (left out or changed)."""
+    """A draft at the platform. `warnings` name what it does not take (left out or changed).
+
+    `url` is where its author can see it, for who asked for a draft only.
+    """
 
     draft_id: str
     warnings: tuple[str, ...] = ()
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

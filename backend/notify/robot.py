@@ -20,8 +20,9 @@ from backend.domain.orders import DeliveryOrder, Failure, FrozenMessage, Receipt
 from backend.domain.ports import HttpClient
 from backend.domain.receivers import Kind, receiver_of, robot_address
 from backend.domain.rendering import NOTICE
+from backend.domain.secrecy import excerpt
 from backend.notify.robot_plugins import DingTalkMarkdown, FeishuCard, WeComMarkdown
-from backend.notify.secrecy import excerpt, refusal, secrets_of
+from backend.notify.secrecy import refusal, secrets_of
 from backend.notify.sizes import fit
 from backend.outbound.adapter import GuardedAdapter, Recording, recorded
 

@@ -8,10 +8,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from backend.domain.errors import InvalidInput, WorkError
 from backend.domain.orders import DeliveryOrder, Failure
 from backend.domain.receivers import parse_cookies, parse_headers
+from backend.domain.secrecy import excerpt, worth_hiding
 
-EXCERPT = 500
-SHORTEST = 6
-READ = 64 * 1024
 # Names of headers whose values everybody may see.
 OPEN_HEADERS = frozenset({"accept", "accept-language", "content-type", "user-agent"})
 
@@ -19,15 +17,7 @@ OPEN_HEADERS = frozenset({"accept", "accept-language", "content-type", "user-age
 def secrets_of(delivery: DeliveryOrder) -> tuple[str, ...]:
     """Everything secret that a delivery carries, longest first so that no part of one is left over."""
     found = {*_in_url(delivery.web_hook_url), *_in_headers(delivery.headers), *_in_cookies(delivery.cookies)}
-    return tuple(sorted({each for each in found if len(each) >= SHORTEST}, key=len, reverse=True))
-
-
-def excerpt(body: str, secrets: tuple[str, ...]) -> str:
-    """The beginning of an answer, on one line, with secrets replaced by `***`."""
-    text = body[:READ]
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())[:EXCERPT]
+    return worth_hiding(found)
 
 
 def refusal(failure: Failure, status: int, secrets: tuple[str, ...], body: str = "") -> WorkError:

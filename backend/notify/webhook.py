@@ -11,7 +11,8 @@ from backend.domain.orders import DeliveryOrder, FrozenMessage, Receipt
 from backend.domain.ports import HttpClient, HttpRequest
 from backend.domain.receivers import Kind, parse_cookies, parse_headers, receiver_of
 from backend.domain.rendering import RAW
-from backend.notify.secrecy import excerpt, refusal, secrets_of
+from backend.domain.secrecy import excerpt
+from backend.notify.secrecy import refusal, secrets_of
 
 SECONDS = 30.0
 

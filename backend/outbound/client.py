@@ -77,7 +77,9 @@ class GuardedHttpClient:
             status, headers, body = self._exchange(hop, request, exchange)
             location = headers.get("location", "")
             if not (request.follow_redirects and status in REDIRECTS and location):
-                return HttpResponse(status, headers, body, hop.url, permanent_url)
+                named = {name.lower(): value for name, value in headers.items()}
+                cookies = tuple(headers.getlist("set-cookie"))
+                return HttpResponse(status, named, body, hop.url, permanent_url, cookies)
             hop = follow(hop, status, location)
             still_permanent = still_permanent and status in PERMANENT
             if still_permanent:
@@ -88,7 +90,7 @@ class GuardedHttpClient:
 
     def _exchange(
         self, hop: Hop, request: HttpRequest, exchange: Exchange
-    ) -> tuple[int, dict[str, str], bytes]:
+    ) -> tuple[int, urllib3.HTTPHeaderDict, bytes]:
         url = parse_target(hop.url)
         host = url.host or ""
         try:
@@ -103,7 +105,7 @@ class GuardedHttpClient:
                 response.close()
         except UNDERNEATH as error:
             raise translate(error, host, exchange) from error
-        return response.status, {name.lower(): value for name, value in response.headers.items()}, body
+        return response.status, response.headers, body
 
     def _open(self, hop: Hop, url: Url, exchange: Exchange) -> urllib3.BaseHTTPResponse:
         exchange.connected = False

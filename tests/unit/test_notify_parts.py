@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from backend.domain.orders import DeliveryOrder
 from backend.domain.receivers import Kind
 from backend.domain.rendering import mock_order
+from backend.domain.secrecy import EXCERPT, excerpt
 from backend.notify.robot_plugins import feishu_signature
-from backend.notify.secrecy import EXCERPT, excerpt, secrets_of
+from backend.notify.secrecy import secrets_of
 from backend.notify.sizes import ALLOWANCES, ELLIPSIS, cut_to, fit
 
 TEXT = st.text(alphabet=st.characters(codec="utf-8"), max_size=300)

@@ -1,0 +1,46 @@
+"""Publishing on platforms: what they and their accounts can't do."""
+
+from __future__ import annotations
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "session_expired": (
+        "{platform} does not accept this login any more; enter new cookies or a new secret, or log in again.",
+        "{platform} 不再接受此登录；请更新 Cookie 或密钥，或重新登录。",
+    ),
+    "rate_limited": (
+        "{platform} asks this account to slow down; it goes on by itself in {seconds} seconds.",
+        "{platform} 要求此账号降低频率；{seconds} 秒后自动继续。",
+    ),
+    "rejected": (
+        "{platform} refused the article; change what its words say and publish again.",
+        "{platform} 拒绝了此文章；请按其说明修改后重新发布。",
+    ),
+    "platform_failed": (
+        "{platform} had a fault of its own (HTTP {status}); this is tried again later.",
+        "{platform} 自身出错（HTTP {status}）；稍后会重试。",
+    ),
+    "login_unknown": (
+        "{platform} has no login that can be walked through here; enter credentials instead.",
+        "{platform} 没有可在此完成的登录方式；请直接填写凭据。",
+    ),
+    "no_title": (
+        "The article has no title; {platform} needs one.",
+        "文章没有标题；{platform} 要求填写标题。",
+    ),
+    "no_content": (
+        "The article has no content that {platform} could show.",
+        "文章没有 {platform} 可以显示的内容。",
+    ),
+    "no_drafts": (
+        "{platform} keeps no drafts; publish the article itself.",
+        "{platform} 不支持草稿；请直接发布。",
+    ),
+    "credential_missing": (
+        "The credentials for {platform} lack {names}; add it and save again.",
+        "{platform} 的凭据缺少 {names}；请补充后重新保存。",
+    ),
+    "bad_publish_url": (
+        "The address for {platform} can't be used: it must be a complete http:// or https:// URL without a user name.",
+        "{platform} 的地址无法使用：必须是完整的 http:// 或 https:// 网址，且不含用户名。",
+    ),
+}

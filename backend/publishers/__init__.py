@@ -1,0 +1,1 @@
+"""Plug-ins that publish: one file or folder per platform."""
