@@ -39,6 +39,8 @@ class Settings(AlarmSettings):
 
     data_dir: Path
     config_file: Path | None
+    # Where the secret key was read, when it was not told by a setting.
+    secret_key_file: Path | None
     database_url: str = _setting(
         "DATABASE_URL", "database_url", text, "", "SQLAlchemy URL; empty: SQLite in the data directory"
     )
@@ -443,6 +445,7 @@ def load(
     }
     values["database_url"] = values["database_url"] or f"sqlite:///{directory / 'cascade.db'}"
     values["redis_url"] = values["redis_url"] or _first_line(directory / "redis.url")
+    key_file = None if values["secret_key"] else directory / "secret.key"
     values["secret_key"] = values["secret_key"] or _first_line(directory / "secret.key")
     values["api_secret"] = _api_secret(environ, content, file, values)
     if values["renew_seconds"] * 2 > values["lease_seconds"]:
@@ -456,4 +459,4 @@ def load(
             str(file or "environment"),
             "fresh_seconds < recent_seconds < stale_seconds must hold",
         )
-    return Settings(data_dir=directory, config_file=file, **values)
+    return Settings(data_dir=directory, config_file=file, secret_key_file=key_file, **values)

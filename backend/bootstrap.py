@@ -30,7 +30,7 @@ from backend.domain.receivers import check_receiver
 from backend.domain.retry import RetryPolicy
 from backend.outbound.client import GuardedHttpClient
 from backend.outbound.elsewhere import ElsewhereHttpClient
-from backend.store.cipher import Cipher
+from backend.store.cipher import Cipher, SecretKeys
 from backend.store.deliveries import DeliveryPolicy
 from backend.store.phases import Terms
 from backend.store.session import Patience, create_engine_for
@@ -104,13 +104,14 @@ def ensure_secret_key(settings: Settings) -> Settings:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return dataclasses.replace(settings, secret_key=path.read_text(encoding="utf-8").strip())
+        key = path.read_text(encoding="utf-8").strip()
+        return dataclasses.replace(settings, secret_key=key, secret_key_file=path)
     key = secrets.token_urlsafe(48)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(key + "\n")
         file.flush()
         os.fsync(file.fileno())
-    return dataclasses.replace(settings, secret_key=key)
+    return dataclasses.replace(settings, secret_key=key, secret_key_file=path)
 
 
 def build_engine(settings: Settings, *, pooled: bool, patience: Patience | None = None) -> Engine:
@@ -138,7 +139,12 @@ def build_redis(
 
 def build_cipher(settings: Settings) -> Cipher:
     """The cipher of secrets at rest. Raises `ConfigurationError` without a key."""
-    return Cipher(settings.secret_key)
+    return Cipher(build_secret_keys(settings))
+
+
+def build_secret_keys(settings: Settings) -> SecretKeys:
+    """The secret keys, followed in their file, if they stand in one. Raises `ConfigurationError` without a key."""
+    return SecretKeys(settings.secret_key, settings.secret_key_file)
 
 
 def build_terms(settings: Settings) -> Terms:

@@ -144,13 +144,14 @@ def _build(settings: Settings) -> Parts:
     # Somebody waits for each answer, and holds a thread: better an early "try again" than a late one.
     patience = Patience(settings.database_seconds, settings.database_seconds, fails_fast=True)
     engine, redis = bootstrap.build_engine(settings, pooled=True, patience=patience), _redis(settings)
-    cipher = bootstrap.build_cipher(settings)
+    keys = bootstrap.build_secret_keys(settings)
+    cipher = Cipher(keys)
     return Parts(
         engine=engine,
         redis=redis,
         cipher=cipher,
-        tokens=Tokens(settings.secret_key, settings.token_seconds),
-        browser_tokens=Tokens(settings.secret_key, settings.token_seconds, "browser"),
+        tokens=Tokens(keys, settings.token_seconds),
+        browser_tokens=Tokens(keys, settings.token_seconds, "browser"),
         # Names only: the sources themselves belong to the workers.
         feed_kinds=frozenset(entry.name for entry in entry_points(group=bootstrap.SOURCES)),
         limits=bootstrap.build_limits(settings),

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import jwt
 
 from backend.domain.errors import Unauthenticated
+from backend.store.cipher import SecretKeys
 from backend.store.users import UserView
 
 ALGORITHM = "HS256"
@@ -30,11 +31,16 @@ class Claims:
 
 
 class Tokens:
-    """Signs with the first of the comma-separated secret keys, accepts any of them; tokens live `seconds`."""
+    """Signs with the first of the secret keys, accepts any of them; tokens live `seconds`."""
 
-    def __init__(self, secret_key: str, seconds: float, purpose: str = "token") -> None:
-        self._keys = [_derive(key.strip(), purpose) for key in secret_key.split(",") if key.strip()]
+    def __init__(self, secret_key: str | SecretKeys, seconds: float, purpose: str = "token") -> None:
+        self._source = secret_key if isinstance(secret_key, SecretKeys) else SecretKeys(secret_key)
+        self._purpose = purpose
         self.seconds = int(seconds)
+
+    @property
+    def _keys(self) -> list[bytes]:
+        return [_derive(key, self._purpose) for key in self._source.current()]
 
     def expiry(self, now: datetime | None = None) -> datetime:
         """When a token expires that is handed out now."""

@@ -27,6 +27,7 @@ COMMANDS = {
     "node": ("backend.cli.nodes:node", "Add, list, change, remove and run nodes."),
     "user": ("backend.cli.users:user", "Add, list and change users; set passwords."),
     "key": ("backend.cli.keys:key", "Add, list and revoke access keys for scripts."),
+    "secrets": ("backend.cli.rotating:secrets", "Change the key that secrets are encrypted with."),
     "import-werss": ("backend.cli.moving:import_werss", "Import what is in a WeRSS database."),
     "sweep": ("backend.cli.sweeping:sweep", "Find what is stuck and mend it, once or again and again."),
     "status": ("backend.cli.status:status", "Show what runs, what waits and why."),

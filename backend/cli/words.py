@@ -102,6 +102,26 @@ WORDS: dict[str, tuple[str, str]] = {
         "已创建访问密钥 {id}。下一行仅显示这一次；请以 Authorization: AK-SK … 发送。",
     ),
     "password_prompt": ("Password", "密码"),
+    "key_drawn": (
+        "{path} holds a new key before the old one; running processes follow it by themselves.",
+        "{path} 中已在旧密钥之前写入新密钥；运行中的进程会自动跟随。",
+    ),
+    "rotation_continued": (
+        "There is a new key already: an interrupted rotation goes on.",
+        "已有新密钥：继续之前中断的轮换。",
+    ),
+    "old_key_removed": (
+        "The old key is gone; people have to log in again. Processes on other machines need the new key.",
+        "旧密钥已移除；用户需要重新登录。其他机器上的进程需要换成新密钥。",
+    ),
+    "remove_old_key": (
+        "Everything here is encrypted with the first key. Remove the old one from CASCADE_SECRET_KEY or config.yaml on every machine and restart; nodes on other machines first need empty outboxes (./cascade status).",
+        "此处的数据已全部用第一个密钥加密。请在每台机器上从 CASCADE_SECRET_KEY 或 config.yaml 移除旧密钥并重启；其他机器上的节点须先清空发件箱（见 ./cascade status）。",
+    ),
+    "secrets_unreadable": (
+        "{count} secrets can't be read with any of the keys, and the old key stays. Enter them anew or delete what holds them, and run this again:",
+        "有 {count} 条机密无法用任何密钥读取，旧密钥保留。请重新录入或删除其所属记录，然后再次运行：",
+    ),
     "nothing_here": (
         "There is no database in {data_dir} yet; ./cascade up makes it.",
         "{data_dir} 中还没有数据库；运行 ./cascade up 会创建。",

@@ -50,20 +50,8 @@ class Outbox:
         """Keep an outcome so that it survives this process and the machine's power: both the file and its name are synced."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = f"{new_id()}.{outcome.allocation_id}.{FINAL if final else PARTIAL}{SUFFIX}"
-        temporary = self.directory / f".{name}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(self.cipher.encrypt(_outcomes().dump_json(outcome).decode()))
-                file.flush()
-                os.fsync(file.fileno())
-            path = temporary.rename(self.directory / name)
-        except OSError:
-            # What a full disk took of it would only keep the disk full.
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_directory(self.directory)
-        return path
+        sealed = self.cipher.encrypt(_outcomes().dump_json(outcome).decode())
+        return write_durably(self.directory / name, sealed)
 
     def entries(self) -> list[Path]:
         """What waits, oldest first."""
@@ -73,13 +61,41 @@ class Outbox:
             path for path in self.directory.iterdir() if path.suffix == SUFFIX and path.name[0] != "."
         )
 
+    def reseal(self) -> int:
+        """Encrypt what waits, and the dead letters, under the first key; how many were not.
+
+        Raises `ConfigurationError` for an entry that none of the keys opens.
+        """
+        if not self.directory.is_dir():
+            return 0
+        with (self.directory / LOCK).open("a") as file:
+            # Whoever drains now would find an entry again that it has just settled.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            return sum(self._reseal_one(path) for path in (*self.entries(), *self._dead()))
+
+    def _reseal_one(self, path: Path) -> int:
+        try:
+            sealed = path.read_text(encoding="ascii")
+        except FileNotFoundError:
+            # Its worker has settled it meanwhile.
+            return 0
+        fresh = self.cipher.refresh(sealed)
+        if fresh == sealed:
+            return 0
+        write_durably(path, fresh)
+        return 1
+
+    def _dead(self) -> list[Path]:
+        grave = self.directory / DEAD
+        return sorted(grave.iterdir()) if grave.is_dir() else []
+
     def report(self) -> OutboxReport:
         """What the node says of it: how many entries wait, how old the oldest is, how many are dead letters."""
         waiting = self.entries()
         return OutboxReport(
             entries=len(waiting),
             oldest_seconds=_age(waiting[0]) if waiting else None,
-            dead=sum(1 for _ in grave.iterdir()) if (grave := self.directory / DEAD).is_dir() else 0,
+            dead=len(self._dead()),
         )
 
     def drain(self, ledger: Ledger) -> int:
@@ -174,6 +190,26 @@ def _deliver(ledger: Ledger, outcome: Outcome, *, final: bool) -> Standing:
         return ledger.settle(outcome)
     order = WorkOrder(outcome.allocation_id, outcome.attempt, outcome.execution, outcome.kind, "", 0.0)
     return ledger.checkpoint(order, outcome)
+
+
+def write_durably(path: Path, text: str) -> Path:
+    """Write or replace the file in one step, for its owner only; it survives the machine's power."""
+    temporary = path.with_name(f".{path.name}")
+    # Of somebody who died while replacing it.
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError:
+        # What a full disk took of it would only keep the disk full.
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+    return path
 
 
 def _sync_directory(directory: Path) -> None:

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 SENTENCES: dict[str, tuple[str, str]] = {
+    "rotation_under_way": (
+        "Another ./cascade secrets rotate is at work here; wait for it.",
+        "此处已有另一个 ./cascade secrets rotate 正在运行；请等待其结束。",
+    ),
+    "secret_key_is_yours": (
+        "The secret key comes from CASCADE_SECRET_KEY or config.yaml, so you change it: draw a long random one, set NEW,OLD there on every machine, restart everything, and run this again; then it says when OLD can go.",
+        "密钥来自 CASCADE_SECRET_KEY 或 config.yaml，需由你更换：生成一个足够长的随机密钥，在每台机器上设为 NEW,OLD（新,旧），重启所有进程后再次运行本命令；完成时会提示可以移除旧密钥。",
+    ),
     "up_running": (
         "Another ./cascade up (process {pid}) runs on {data_dir}; stop it first, or give this one a --data-dir of its own.",
         "已有另一个 ./cascade up（进程 {pid}）正在使用 {data_dir}；请先停止它，或用 --data-dir 指定别的目录。",

@@ -23,6 +23,9 @@ FEED_ID = ascii_key(64)
 STATE = ascii_key(16)
 SERIAL = BigInteger().with_variant(Integer(), "sqlite")
 
+# Marks columns that hold what `Cipher` encrypted; the secret keys' rotation finds them by it.
+ENCRYPTED = {"encrypted": True}
+
 
 class Base(DeclarativeBase):
     """Declarative base: constraint names are fixed so that migrations can name them."""

@@ -16,7 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.store.columns import Clock, ascii_key
-from backend.store.tables.base import FEED_ID, ID, MYSQL, Base
+from backend.store.tables.base import ENCRYPTED, FEED_ID, ID, MYSQL, Base
 
 
 class MessageTask(Base):
@@ -39,9 +39,9 @@ class MessageTask(Base):
     all_feeds: Mapped[bool] = mapped_column(Boolean, server_default=false())
     message_type: Mapped[int] = mapped_column(Integer, server_default="0")
     message_template: Mapped[str] = mapped_column(Text, default="")
-    web_hook_url: Mapped[str] = mapped_column(Text, default="")
-    headers: Mapped[str] = mapped_column(Text, default="")
-    cookies: Mapped[str] = mapped_column(Text, default="")
+    web_hook_url: Mapped[str] = mapped_column(Text, default="", info=ENCRYPTED)
+    headers: Mapped[str] = mapped_column(Text, default="", info=ENCRYPTED)
+    cookies: Mapped[str] = mapped_column(Text, default="", info=ENCRYPTED)
     receiver: Mapped[str] = mapped_column(ascii_key(64), default="")
     receiver_kind: Mapped[str] = mapped_column(ascii_key(16), default="")
     cron_exp: Mapped[str] = mapped_column(String(100), default="")

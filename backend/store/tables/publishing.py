@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.store.columns import Clock, ascii_key, long_text
-from backend.store.tables.base import ID, MYSQL, STATE, Base
+from backend.store.tables.base import ENCRYPTED, ID, MYSQL, STATE, Base
 
 
 class PublishAccount(Base):
@@ -44,7 +44,7 @@ class PublishAccount(Base):
     name: Mapped[str] = mapped_column(String(100))
     user_id: Mapped[str] = mapped_column(ID, server_default="")
     node_id: Mapped[str | None] = mapped_column(ID)
-    credentials: Mapped[str] = mapped_column(long_text(), default="")
+    credentials: Mapped[str] = mapped_column(long_text(), default="", info=ENCRYPTED)
     credential_version: Mapped[int] = mapped_column(Integer, server_default="1")
     health: Mapped[str] = mapped_column(STATE, server_default="unknown")
     health_code: Mapped[str] = mapped_column(ascii_key(64), server_default="")
@@ -59,7 +59,7 @@ class PublishAccount(Base):
     daily_limit: Mapped[int | None] = mapped_column(Integer)
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=true())
     profile: Mapped[str] = mapped_column(String(255), server_default="")
-    login_prompt: Mapped[str | None] = mapped_column(Text)
+    login_prompt: Mapped[str | None] = mapped_column(Text, info=ENCRYPTED)
     login_prompt_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=Clock())
     updated_at: Mapped[datetime | None]

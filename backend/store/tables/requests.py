@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.store.columns import Clock, ascii_key, long_text
-from backend.store.tables.base import ID, MYSQL, Base
+from backend.store.tables.base import ENCRYPTED, ID, MYSQL, Base
 
 
 class IdempotentRequest(Base):
@@ -26,5 +26,5 @@ class IdempotentRequest(Base):
     execution: Mapped[str] = mapped_column(ID)
     taken_at: Mapped[datetime] = mapped_column(server_default=Clock())
     took_effect: Mapped[bool] = mapped_column(Boolean, server_default=text("0"))
-    answer: Mapped[str | None] = mapped_column(long_text())
+    answer: Mapped[str | None] = mapped_column(long_text(), info=ENCRYPTED)
     created_at: Mapped[datetime] = mapped_column(server_default=Clock())
