@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import DateTime, Dialect, Float, String, Text, literal
+from sqlalchemy import DateTime, Dialect, Float, LargeBinary, String, Text, literal
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -48,6 +48,11 @@ def ascii_key(length: int) -> String:
 def long_text() -> Text:
     """Text of up to 16 MB."""
     return Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+
+
+def chunk() -> LargeBinary:
+    """Bytes, up to 16 MB."""
+    return LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 
 
 class DatabaseNow(FunctionElement[datetime]):

@@ -15,6 +15,7 @@ from backend.store.tables.nodes import Node, NodeCredential
 from backend.store.tables.operations import Beat, History, Lock, Pulse
 from backend.store.tables.people import AccessKey, Login, User
 from backend.store.tables.publishing import PublishAccount, PublishTask
+from backend.store.tables.remote import JoinToken, StagedChunk
 from backend.store.tables.requests import IdempotentRequest
 from backend.store.tables.schedules import Scheduler, Tick
 from backend.store.tables.selections import Selection, SelectionPart
@@ -35,6 +36,7 @@ __all__ = [
     "History",
     "Host",
     "IdempotentRequest",
+    "JoinToken",
     "Lock",
     "Login",
     "MessageTask",
@@ -50,6 +52,7 @@ __all__ = [
     "Scheduler",
     "Selection",
     "SelectionPart",
+    "StagedChunk",
     "SyncLog",
     "Tick",
     "User",

@@ -30,6 +30,8 @@ class Node(Base):
     `None` when it said nothing; `synced_at` is when it last read feeds or tasks; `reported_capacity` is what
     its beats say that it has room for. `outbox_entries` and `outbox_dead` are what waits and what could not be used in
     its outbox, by its last beat; `outbox_size` is what an older release wrote.
+    `protocol` is the version that it speaks, `None` when it never said; `kinds` and `publishers` are the kinds of work and the
+    platforms that it says it can do.
     `offline_at` is when the sweeper saw it offline; `workerless_at` since when it beats without a worker that lives.
     """
 
@@ -67,6 +69,8 @@ class Node(Base):
     machine: Mapped[str] = mapped_column(String(100), server_default="")
     disk_free: Mapped[int | None] = mapped_column(BigInteger)
     disk_total: Mapped[int | None] = mapped_column(BigInteger)
+    protocol: Mapped[int | None] = mapped_column(Integer)
+    publishers: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(server_default=Clock())
     updated_at: Mapped[datetime | None]
 
