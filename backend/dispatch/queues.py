@@ -42,6 +42,7 @@ WAKE_KEY = "cascade:wake"
 PROBE_KEY = "cascade:probe"
 PROBE_SECONDS = 60
 WORK_CHANNEL = "cascade:work"
+PUBLISH_SUFFIX = ":publish"
 NAME = re.compile(r"^(default|node:[a-z0-9]([a-z0-9-]*[a-z0-9])?(:publish)?)$")
 WILDCARD = re.compile(r"[*?\[\]]")
 
@@ -49,6 +50,11 @@ WILDCARD = re.compile(r"[*?\[\]]")
 def node_queue(slug: str) -> str:
     """The queue of a node's update work."""
     return f"node:{slug}"
+
+
+def publish_queue(slug: str) -> str:
+    """The queue of a node's publish and account work."""
+    return f"{node_queue(slug)}{PUBLISH_SUFFIX}"
 
 
 def check_queue_name(name: str, existing: Sequence[str]) -> str:
