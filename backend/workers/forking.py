@@ -26,13 +26,14 @@ STEADY_SECONDS = 30.0
 LOOK_SECONDS = 0.2
 SEEN_SECONDS = 1.0
 STACK_SECONDS = 1.0
+FRESH_SECONDS = 2.0
 LAST_WORD_SECONDS = 1.0
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 CRASHED = 70
 
 
-def fork_child(main: Callable[[], int]) -> int:
-    """Fork; the child runs `main` and exits with its code. Returns the child's pid."""
+def fork_child(main: Callable[[], int], ends_with: signal.Signals = signal.SIGTERM) -> int:
+    """Fork; the child runs `main` and exits with its code, and gets `ends_with` when this process ends. Returns its pid."""
     parent = os.getpid()
     # A signal that arrives before the child has its own handlers would be spent on the copy of the parent's.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -46,7 +47,7 @@ def fork_child(main: Callable[[], int]) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-        die_with(parent)
+        die_with(parent, ends_with)
         random.seed()
         code = main()
     except SystemExit as end:
@@ -62,12 +63,12 @@ def fork_child(main: Callable[[], int]) -> int:
         os._exit(code)
 
 
-def die_with(parent: int) -> None:
-    """Get SIGTERM when the parent dies: a supervisor that is killed leaves no orphans. Linux only, harmless elsewhere."""
+def die_with(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Get this signal when the parent dies: a supervisor that is killed leaves no orphans. Linux only, harmless elsewhere."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
         if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
 
 def share_heaps() -> None:
@@ -79,12 +80,13 @@ def share_heaps() -> None:
 
 @dataclass(slots=True)
 class Child:
-    """One kind of child that should always run. `counted` says whether it is a worker."""
+    """One child that should always run, or `on_demand`. `counted` says whether it is one of the workers that the node tells of."""
 
     name: str
     main: Callable[[], int]
     counted: bool = True
     vitals: Vitals | None = None
+    on_demand: bool = False
     pid: int = 0
     started: float = 0.0
     failures: int = 0
@@ -94,12 +96,18 @@ class Child:
     silence: float = 0.0
     verdict: str = ""
 
+    @property
+    def works(self) -> bool:
+        """Whether it does work, which a stop lets it end or give back."""
+        return self.counted or self.on_demand
+
 
 @dataclass(slots=True)
 class Supervisor:
     """Keeps children running until told to stop. Opens no connection and starts no thread, so it may fork at any time.
 
     `on_death` hears of each end of a child that has vitals. One that shows no sign of life for `silent_seconds` is killed.
+    `demand` says how many jobs wait for those that run on demand; they end by themselves when nothing comes any more.
     """
 
     children: list[Child]
@@ -111,6 +119,7 @@ class Supervisor:
     silent_seconds: float = math.inf
     fork: Callable[[Callable[[], int]], int] = fork_child
     looked: float = math.nan
+    demand: Callable[[], int] = lambda: 0
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT, then stop warm: one SIGTERM each, SIGKILL at the deadline."""
@@ -126,16 +135,31 @@ class Supervisor:
 
     @property
     def alive(self) -> int:
-        """How many workers run."""
-        return sum(1 for child in self.children if child.pid and child.counted)
+        """How many workers run, or stand ready; during a stop all that have not ended."""
+        return sum(1 for child in self.children if self._counts(child))
+
+    def _counts(self, child: Child) -> bool:
+        if self.stopping:
+            return bool(child.pid) and child.works
+        return child.counted and bool(child.pid or child.on_demand)
 
     def _request_stop(self, *_: object) -> None:
         self.stopping = True
 
     def _start_missing(self) -> None:
         for child in self.children:
-            if not child.pid and self.clock() >= child.not_before:
+            if not child.pid and self.clock() >= child.not_before and self._is_needed(child):
                 self._start(child)
+
+    def _is_needed(self, child: Child) -> bool:
+        if not child.on_demand:
+            return True
+        # Each that has just started will take one of the jobs that still wait.
+        fresh = [one for one in self.children if one.on_demand and one.pid and self._is_fresh(one)]
+        return self.demand() > len(fresh)
+
+    def _is_fresh(self, child: Child) -> bool:
+        return self.clock() - child.started < FRESH_SECONDS
 
     def _start(self, child: Child) -> None:
         child.started = self.clock()
@@ -171,7 +195,11 @@ class Supervisor:
         if child.vitals is not None:
             well = child.vitals.said_farewell()
             cause = child.verdict or cause_of(code)
-            self.on_death(Death(child.vitals.worker, cause, blames=not well and not self.stopping))
+            blames = not well and not self.stopping
+            self.on_death(Death(child.vitals.worker, cause, blames))
+            if horse := child.vitals.horse():
+                # It ended with its worker: the kernel saw to that.
+                self.on_death(Death(horse, f"{cause}, and with it the process that did the work", blames))
 
     def _watch(self) -> None:
         """End children that stand still: their process is there, but nothing in it moves."""
@@ -213,7 +241,7 @@ class Supervisor:
             _signal(child, signal.SIGTERM)
         # Who is left gives back what the killed ones held.
         last_word = min(LAST_WORD_SECONDS, self.stop_seconds / 4)
-        workers = [child for child in self.children if child.counted]
+        workers = [child for child in self.children if child.works]
         self._await(workers, began + self.stop_seconds - last_word)
         self._await(self.children, began + self.stop_seconds)
 

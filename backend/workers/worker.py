@@ -8,38 +8,26 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import psutil
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 from rq import SimpleWorker, worker_registration
 from rq.exceptions import StopRequested
-from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException
 from rq.worker import WorkerStatus
 
-from backend.dispatch.broker import RedisPatience, connect, note_fault
-from backend.dispatch.queues import SETTLE_SECONDS, WAKE_UP_SECONDS, queue
+from backend.dispatch.broker import note_fault
+from backend.dispatch.queues import SETTLE_SECONDS, WAKE_UP_SECONDS
 from backend.domain.errors import CascadeError, Unavailable
+from backend.workers.patient import LOOK_SECONDS, PatientWorker
 
 log = logging.getLogger(__name__)
 
-# RQ waits 15 s less for a job.
-WORKER_SECONDS = 18
-# Beyond RQ's own wait; then a silent connection counts as lost, and the worker looks into the database.
-SILENCE_SECONDS = 3
 HEARTBEAT_SECONDS = 10.0
-SUSPENSION_SECONDS = 1.0
-MAINTENANCE_SECONDS = 20
-# Without Redis, and right after it came back, so often; else with the maintenance.
-LOOK_SECONDS = 2.0
+# After Redis came back, looks go on for so long; else they come with the maintenance.
 AFTERWARDS_SECONDS = 15.0
-FAREWELL_SECONDS = 1.0
 JOBS_BEFORE_RECYCLING = 2000
-BROKEN = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +49,7 @@ class Limits:
         return f"it has done {jobs} jobs" if jobs >= self.jobs else ""
 
 
-class WakeUpWorker(SimpleWorker):
+class WakeUpWorker(PatientWorker, SimpleWorker):
     """RQ's worker with a third of its round trips, a warm stop that reaches the lane, and an end on RQ's time-out.
 
     SimpleWorker spends 12 of its 20 round trips per job on bookkeeping (rq.md section 6). It waits for Redis as long
@@ -80,34 +68,14 @@ class WakeUpWorker(SimpleWorker):
         serve: Callable[[], object],
         work_seconds: float,
     ) -> None:
-        self._patience = RedisPatience(-1)
-        self._patience.meanwhile = self._meanwhile
-        redis = connect(redis_url, patience=self._patience)
-        super().__init__(
-            [queue(redis, queue_name)],
-            name=name,
-            connection=redis,
-            worker_ttl=WORKER_SECONDS,
-            maintenance_interval=MAINTENANCE_SECONDS,
-            log_job_description=False,
-            serializer=JSONSerializer,
-        )
+        super().__init__(redis_url, queue_name, name)
         self._on_stop = on_stop
         self._limits = limits
         self._serve_lane = serve
         self._serve_seconds = int(WAKE_UP_SECONDS + work_seconds + SETTLE_SECONDS)
         self._registry = worker_registration.WORKERS_BY_QUEUE_KEY % queue_name
-        self._next_suspension = 0.0
-        self._next_look = 0.0
         self._looks_until = 0.0
         self._jobs = 0
-        self._ends_well = False
-        self._ended = threading.Event()
-
-    @property
-    def connection_timeout(self) -> int:
-        """RQ's wait for a job and a little more."""
-        return self.dequeue_timeout + SILENCE_SECONDS
 
     def bootstrap(self, *args: Any, **options: Any) -> None:
         """See RQ; then heartbeats come from a thread, as a job may take minutes."""
@@ -147,15 +115,9 @@ class WakeUpWorker(SimpleWorker):
 
     def _meanwhile(self, error: RedisError) -> None:
         """Between two tries to reach Redis: end when asked to, else do what the database has."""
-        if self._ended.is_set():
-            raise error
-        if threading.current_thread() is not threading.main_thread():
-            return
-        if self._stop_requested:
-            raise StopRequested
-        if time.monotonic() >= self._next_look:
-            self._look()
-        self._looks_until = time.monotonic() + AFTERWARDS_SECONDS
+        super()._meanwhile(error)
+        if threading.current_thread() is threading.main_thread():
+            self._looks_until = time.monotonic() + AFTERWARDS_SECONDS
 
     def _look(self) -> None:
         """Do what the database has for this queue, whether or not Redis knows it. Raises `StopRequested`."""
@@ -195,23 +157,10 @@ class WakeUpWorker(SimpleWorker):
             return
         super().set_state(state, pipeline)
 
-    def check_for_suspension(self, burst: bool) -> None:
-        """Look for `rq suspend` once a second at most."""
-        if time.monotonic() < self._next_suspension:
-            return
-        self._next_suspension = time.monotonic() + SUSPENSION_SECONDS
-        super().check_for_suspension(burst)
-
     def handle_warm_shutdown_request(self) -> None:
         """The first SIGTERM: begin nothing more, finish or hand back what runs."""
         self._ends_well = True
         self._on_stop()
-
-    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Nothing: a second SIGTERM adds nothing to the first, whose grace ends by itself; SIGKILL ends it at once."""
-
-    def set_shutdown_requested_date(self) -> None:
-        """Nothing: nobody reads it, and in a signal handler a silent Redis would hold up the stop."""
 
     def handle_exception(self, job: Any, *exc_info: Any) -> None:
         """RQ's time-out means that this process is stuck somewhere: it must end, or it would hold its work."""
@@ -233,28 +182,3 @@ class WakeUpWorker(SimpleWorker):
             log.warning("this worker is replaced by a fresh one: %s", reason)
             self._ends_well = not self._stop_requested
             self._stop_requested = True
-
-    def teardown(self) -> None:
-        """Sign off, unless Redis is away: then this worker is forgotten by its age."""
-        self._ended.set()
-        self.connection.set_retry(Retry(NoBackoff(), 0))
-        pool = self.connection.connection_pool
-        # Their answers were waited for much longer than a stop may take.
-        pool.disconnect(inuse_connections=False)
-        pool.connection_kwargs.update(
-            socket_timeout=FAREWELL_SECONDS, socket_connect_timeout=FAREWELL_SECONDS
-        )
-        try:
-            super().teardown()  # type: ignore[no-untyped-call]
-        except RedisError as error:
-            log.info("this worker could not sign off: %s", type(error).__name__)
-
-    def serve(self) -> int:
-        """Work until a warm stop or recycling (0), or until something broke, RQ's time-out too (70)."""
-        # RQ would install them only once it has reached Redis.
-        self._install_signal_handlers()  # type: ignore[no-untyped-call]
-        try:
-            self.work(logging_level="WARNING")
-        except StopRequested:
-            log.info("this worker stops before it has reached Redis")
-        return 0 if self._ends_well else BROKEN
