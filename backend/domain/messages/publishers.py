@@ -43,4 +43,16 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The address for {platform} can't be used: it must be a complete http:// or https:// URL without a user name.",
         "{platform} 的地址无法使用：必须是完整的 http:// 或 https:// 网址，且不含用户名。",
     ),
+    "no_credentials": (
+        "There are no credentials; give cookies, a user name and password, or what the platform names (token, url and secret, ...).",
+        "未提供任何凭据；请填写 Cookie、用户名和密码，或平台要求的内容（token、url 与 secret 等）。",
+    ),
+    "bad_credential": (
+        "The credential {name} can't be used: {why}.",
+        "凭据 {name} 无法使用：{why}。",
+    ),
+    "bad_cookies_text": (
+        "The cookies can't be read: {why}. Paste the line of a Cookie: header, the JSON that a browser extension exports, or a cookies.txt.",
+        "无法读取 Cookie：{why}。请粘贴 Cookie: 请求头的一行、浏览器扩展导出的 JSON，或 cookies.txt。",
+    ),
 }
