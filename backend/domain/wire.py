@@ -186,6 +186,19 @@ class SettleAsk:
     sha256: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """`POST /allocations/{id}/lost`: the execution is over for sure, its process ended without an outcome.
+
+    `cause` is what people read; `blames`: the work may be what killed it.
+    """
+
+    attempt: int
+    execution: str
+    cause: str = ""
+    blames: bool = True
+
+
 @cache
 def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     """Made when it is needed: the large ones keep a megabyte."""

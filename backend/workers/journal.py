@@ -16,6 +16,7 @@ from pathlib import Path
 
 from backend.domain.errors import Unavailable
 from backend.domain.identifiers import new_id
+from backend.domain.wire import Piece
 
 CLAIMED = "claimed"
 BEGUN = "begun"
@@ -35,19 +36,7 @@ COLUMNS = "allocation_id, attempt, kind, queue, size, alone, stage, execution, w
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedWork:
-    """One piece of work as the parent handed it out: names and sizes only, the order comes with begin."""
-
-    allocation_id: str
-    attempt: int
-    kind: str
-    queue: str
-    size: int = 1
-    alone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Entry(ClaimedWork):
+class Entry(Piece):
     """Work in the journal.
 
     `claimed`: it waits here. `begun`: `execution` runs it, or nobody knows whether its begin came through. `finished`: its
@@ -90,7 +79,7 @@ class Journal:
             db.execute("INSERT INTO claims VALUES (?, ?)", (scope, claim_id))
             return claim_id
 
-    def close_claim(self, claim_id: str, works: Sequence[ClaimedWork]) -> list[ClaimedWork]:
+    def close_claim(self, claim_id: str, works: Sequence[Piece]) -> list[Piece]:
         """The claim was answered: keep what it brought; what of it is new here.
 
         A repeated answer may name what has begun meanwhile: that stays as it is.
@@ -192,7 +181,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _insert(db: sqlite3.Connection, one: ClaimedWork) -> bool:
+def _insert(db: sqlite3.Connection, one: Piece) -> bool:
     values = (*_work(one), CLAIMED, time.time())
     return bool(
         db.execute(
@@ -206,7 +195,7 @@ def _insert(db: sqlite3.Connection, one: ClaimedWork) -> bool:
     )
 
 
-def _work(one: ClaimedWork) -> tuple[str, int, str, str, int, bool]:
+def _work(one: Piece) -> tuple[str, int, str, str, int, bool]:
     return one.allocation_id, one.attempt, one.kind, one.queue, one.size, one.alone
 
 
