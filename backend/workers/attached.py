@@ -19,12 +19,12 @@ from backend.store import nodes
 from backend.store.allocations import Taker
 from backend.store.schema import require_current
 from backend.store.session import transact
-from backend.workers.estates import Heir
+from backend.workers.estates import Heir, SqlKeeper
 from backend.workers.flow_mark import FlowMark
 from backend.workers.instances import Instances
 from backend.workers.ledger import SqlLedger
 from backend.workers.outbox import Outbox
-from backend.workers.presence import Presence
+from backend.workers.presence import Presence, SqlTeller
 from backend.workers.redis_watch import RedisWatch
 from backend.workers.signals import signals_for
 from backend.workers.transport import Place, PresenceParts, WorkerParts
@@ -75,14 +75,16 @@ class Attached:
         delivering = queues.DEFAULT_QUEUE in place.queues
         watched = bootstrap.build_redis(settings, retries=0, rest_seconds=0.0, says=False)
         return Presence(
-            engine=engine,
+            teller=SqlTeller(
+                engine,
+                place.node_id,
+                parts.instance,
+                version("cascade-workers"),
+                None if delivering else tuple(parts.plugins.sources),
+            ),
             ledger=ledger,
             outbox=self._outbox(place),
-            node_id=place.node_id,
-            instance=parts.instance,
-            version=version("cascade-workers"),
             workers=parts.workers,
-            sources=None if delivering else tuple(parts.plugins.sources),
             inherit=heir.settle_estates,
             others_live=heir.instances.others_live,
             redis=RedisWatch(engine, watched, place.node_id, place.name),
@@ -93,14 +95,16 @@ class Attached:
         signals = signals_for(self.settings.redis_url, place.queues[0])
         work_seconds = bootstrap.build_limits(self.settings).work_seconds
         return Heir(
-            engine=engine,
-            node_id=place.node_id,
+            keeper=SqlKeeper(
+                engine,
+                place.node_id,
+                self.settings.delivery_attempts,
+                lambda placed: signals.offer(placed, work_seconds),
+            ),
             outbox=self._outbox(place),
             ledger=ledger,
-            delivery_attempts=self.settings.delivery_attempts,
             listen=parts.heard,
             instances=Instances(self.settings.data_dir / "instances" / place.node_id, parts.instance),
-            offer=lambda placed: signals.offer(placed, work_seconds),
         )
 
     def _outbox(self, place: Place) -> Outbox:

@@ -1,4 +1,4 @@
-"""What dead workers held is given back by the presence of their node, which has the database."""
+"""What dead workers held is given back by the presence of their node."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sqlalchemy import Engine
 
@@ -21,19 +22,34 @@ from backend.workers.outbox import Outbox
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
+START_GONE = "all processes of its node were gone when the node was started again"
+
+
+def worker_gone(death: Death) -> str:
+    """The cause, as people read it at the work that the worker held."""
+    return f"its worker process ended: {death.cause}"
+
+
+class Keeper(Protocol):
+    """Gives back what the dead held; where the truth is, for one kind of node."""
+
+    def give_back_worker(self, death: Death) -> None:
+        """What that worker process held. Raises `Unavailable`; then it is called again."""
+        ...
+
+    def give_back_start(self, instance: str) -> None:
+        """What that earlier start of the node held. Raises `Unavailable`; then it is called again."""
+        ...
 
 
 @dataclass(slots=True)
 class Heir:
-    """Gives back what the dead workers of a node held; what can't be done while the database is away stays for later."""
+    """Gives back what the dead workers of a node held; what can't be done while the truth is away stays for later."""
 
-    engine: Engine
-    node_id: str
+    keeper: Keeper
     outbox: Outbox
     ledger: Ledger
-    delivery_attempts: int
     listen: Callable[[], list[Death]]
-    offer: Callable[[Sequence[Placed]], None]
     instances: Instances
     waiting: list[Death] = field(default_factory=list)
     looked: float = float("-inf")
@@ -47,10 +63,10 @@ class Heir:
         # What a worker finished before it died is settled first: then it is done, and not lost.
         self.outbox.drain(self.ledger)
         while self.waiting:
-            self.give_back(self._held_by(self.waiting[0]))
+            self.keeper.give_back_worker(self.waiting[0])
             del self.waiting[0]
         for instance in departed:
-            self.give_back(self._held_before(instance))
+            self.keeper.give_back_start(instance)
             self.instances.forget(instance)
 
     def _departed(self) -> list[str]:
@@ -59,14 +75,31 @@ class Heir:
         self.looked = time.monotonic()
         return self.instances.departed()
 
+
+@dataclass(frozen=True, slots=True)
+class SqlKeeper:
+    """Of attached nodes: straight in the database. `offer` enqueues what is pending again."""
+
+    engine: Engine
+    node_id: str
+    delivery_attempts: int
+    offer: Callable[[Sequence[Placed]], None]
+
+    def give_back_worker(self, death: Death) -> None:
+        """See `Keeper`."""
+        self.give_back(self._held_by(death))
+
+    def give_back_start(self, instance: str) -> None:
+        """See `Keeper`."""
+        self.give_back(self._held_before(instance))
+
     def _held_before(self, instance: str) -> list[Orphan]:
-        cause = "all processes of its node were gone when the node was started again"
         return read(
-            self.engine, lambda session: deaths.held_by_instance(session, self.node_id, instance, cause)
+            self.engine, lambda session: deaths.held_by_instance(session, self.node_id, instance, START_GONE)
         )
 
     def _held_by(self, death: Death) -> list[Orphan]:
-        cause = f"its worker process ended: {death.cause}"
+        cause = worker_gone(death)
         return read(
             self.engine,
             lambda session: deaths.held_by_worker(

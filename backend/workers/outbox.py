@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from sqlalchemy.exc import DBAPIError
 
-from backend.domain.errors import Unavailable
+from backend.domain.errors import ParentFailed, Unavailable
 from backend.domain.identifiers import made_at, new_id
 from backend.domain.nodes import OutboxReport
 from backend.domain.orders import Outcome, WorkOrder
@@ -89,6 +89,10 @@ class Outbox:
         grave = self.directory / DEAD
         return sorted(grave.iterdir()) if grave.is_dir() else []
 
+    def allocations(self) -> set[str]:
+        """Whose outcomes wait here."""
+        return {_allocation(path) for path in self.entries()}
+
     def report(self) -> OutboxReport:
         """What the node says of it: how many entries wait, how old the oldest is, how many are dead letters."""
         waiting = self.entries()
@@ -132,6 +136,10 @@ class Outbox:
                 break
             except FileNotFoundError:
                 # Its worker has settled it meanwhile: during a stop both try.
+                continue
+            except ParentFailed as error:
+                self._leave(path, error.sentence())
+                held.add(_allocation(path))
                 continue
             except DBAPIError as error:
                 if is_refused(error):

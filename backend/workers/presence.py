@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from backend import metrics
-from backend.domain.errors import CascadeError
+from backend.domain.errors import CascadeError, CredentialsRefused, ParentAway
 from backend.domain.nodes import OutboxReport
 from backend.domain.ports import Ledger
 from backend.domain.signs import DiskSign
@@ -52,24 +53,71 @@ class SharedCount:
         return int(struct.unpack("q", self._page[:8])[0])
 
 
+class Teller(Protocol):
+    """Tells those who plan that this start of the node lives."""
+
+    def beat(self, workers: int, outbox: OutboxReport, disk: DiskSign | None) -> None:
+        """With so many living workers. Raises `CascadeError`."""
+        ...
+
+    def sign_off(self) -> None:
+        """It ends. Raises `CascadeError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SqlTeller:
+    """Tells it to the database.
+
+    `sources` are the kinds of feeds whose plug-ins were loaded; `None` where no feeds are collected.
+    """
+
+    engine: Engine
+    node_id: str
+    instance: str
+    version: str
+    sources: tuple[str, ...] | None = None
+
+    def beat(self, workers: int, outbox: OutboxReport, disk: DiskSign | None) -> None:
+        """See `Teller`."""
+
+        def write(session: Session) -> None:
+            nodes.beat(
+                session,
+                self.node_id,
+                self.instance,
+                workers_alive=workers,
+                version=self.version,
+                outbox=outbox,
+                sources=self.sources,
+            )
+            if disk is not None:
+                signs.note_disk(session, self.node_id, disk)
+
+        transact(self.engine, write, attempts=2)
+
+    def sign_off(self) -> None:
+        """See `Teller`."""
+        transact(
+            self.engine, lambda session: nodes.sign_off(session, self.node_id, self.instance), attempts=2
+        )
+
+
 @dataclass(slots=True)
 class Presence:
     """Beats for one node. After SIGTERM it signs off at once and drains until the workers have ended.
 
-    `sources` are the kinds of feeds whose plug-ins were loaded; `None` where no feeds are collected. `inherit` gives back
-    what dead workers held, `others_live` says whether another start of the node goes on.
+    `inherit` gives back what dead workers held, `others_live` says whether another start of the node goes on, and
+    `may_drain` whether the outbox may be drained now.
     """
 
-    engine: Engine
+    teller: Teller
     ledger: Ledger
     outbox: Outbox
-    node_id: str
-    instance: str
-    version: str
     workers: SharedCount
-    sources: tuple[str, ...] | None = None
     inherit: Callable[[], None] = lambda: None
     others_live: Callable[[], bool] = lambda: False
+    may_drain: Callable[[], bool] = lambda: True
     redis: RedisWatch | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     last_beat: float = float("-inf")
@@ -100,27 +148,13 @@ class Presence:
             self._try(self._beat)
             if self.redis is not None:
                 self._try(self.redis.look)
-        if now - self.last_drain >= DRAIN_SECONDS:
+        if now - self.last_drain >= DRAIN_SECONDS and self.may_drain():
             self.last_drain = now
             self._try(self._drain)
 
     def _beat(self) -> None:
         metrics.tidy()
-        outbox, disk = self.outbox.report(), _disk(self.outbox.directory)
-        transact(self.engine, lambda session: self._write_beat(session, outbox, disk), attempts=2)
-
-    def _write_beat(self, session: Session, outbox: OutboxReport, disk: DiskSign | None) -> None:
-        nodes.beat(
-            session,
-            self.node_id,
-            self.instance,
-            workers_alive=self.last_count,
-            version=self.version,
-            outbox=outbox,
-            sources=self.sources,
-        )
-        if disk is not None:
-            signs.note_disk(session, self.node_id, disk)
+        self.teller.beat(self.last_count, self.outbox.report(), _disk(self.outbox.directory))
 
     def _drain(self) -> None:
         settled = self.outbox.drain(self.ledger)
@@ -131,13 +165,16 @@ class Presence:
         if self.others_live():
             # The node goes on: without its presence, what waits for it would be planned elsewhere.
             return
-        transact(
-            self.engine, lambda session: nodes.sign_off(session, self.node_id, self.instance), attempts=2
-        )
+        self.teller.sign_off()
 
     def _try(self, step: Callable[[], None]) -> None:
         try:
             step()
+        except CredentialsRefused as error:
+            # Whoever met it first has said so.
+            log.debug("%s", error)
+        except ParentAway as error:
+            self._tell(error.sentence())
         except CascadeError as error:
             log.warning("%s", error)
         except (OSError, SQLAlchemyError) as error:

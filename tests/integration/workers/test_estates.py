@@ -16,7 +16,7 @@ from backend.store.allocations import Taker
 from backend.store.planning import Placed
 from backend.store.tables import Allocation, Delivery, WorkItem
 from backend.workers.deaths import Death
-from backend.workers.estates import Heir
+from backend.workers.estates import Heir, SqlKeeper
 from backend.workers.instances import Instances
 from backend.workers.ledger import SqlLedger
 from backend.workers.outbox import Outbox
@@ -33,14 +33,12 @@ class Estate:
         self.told: list[Death] = []
         self.offered: list[Placed] = []
         self.outbox = Outbox(folder / "outbox", CIPHER)
+        self.keeper = SqlKeeper(engine, ledger.taker.node_id, 6, self.offered.extend)
         self.heir = Heir(
-            engine=engine,
-            node_id=ledger.taker.node_id,
+            keeper=self.keeper,
             outbox=self.outbox,
             ledger=ledger,
-            delivery_attempts=6,
             listen=self._heard,
-            offer=self.offered.extend,
             instances=Instances(folder / "instances", "own"),
         )
 
@@ -119,9 +117,9 @@ def test_what_another_execution_has_meanwhile_stays_with_it(engine: Engine, tmp_
     world = building.make_world(engine)
     estate = Estate(tmp_path, engine, world.ledger)
     begin(worker(world.ledger, "w1"), "x1")
-    orphans = estate.heir._held_by(Death("w1", "signal 9", blames=True))
+    orphans = estate.keeper._held_by(Death("w1", "signal 9", blames=True))
     building.change(engine, Allocation, execution="x2")
-    estate.heir.give_back(orphans)
+    estate.keeper.give_back(orphans)
     assert (len(orphans), row_of(engine, Allocation).state) == (1, "executing")
 
 

@@ -18,14 +18,15 @@ from backend.store.session import read
 from backend.store.tables import Node
 from backend.workers.instances import Instances
 from backend.workers.outbox import Outbox
-from backend.workers.presence import Presence, SharedCount
+from backend.workers.presence import Presence, SharedCount, SqlTeller
 from tests import building
 from tests.unit.workers.fakes import FakeLedger
 
 
 def tell(engine: Engine, outbox: Outbox, node_id: str) -> NodeView:
     """One beat of the node's presence; the node as people then see it."""
-    Presence(engine, FakeLedger(away={"settle"}), outbox, node_id, "i", "test", SharedCount()).tick()
+    teller = SqlTeller(engine, node_id, "i", "test")
+    Presence(teller, FakeLedger(away={"settle"}), outbox, SharedCount()).tick()
     return read(engine, lambda session: nodes.get_node(session, node_id))
 
 
@@ -67,12 +68,9 @@ def test_a_start_that_stops_does_not_sign_off_the_node_while_the_next_one_lives(
     old, new = (Instances(tmp_path / "instances", name) for name in ("old", "new"))
     locks = [one.arrive() for one in ((old, new) if deployed else (old,))]
     presence = Presence(
-        engine,
+        SqlTeller(engine, node_id, "old", "test"),
         FakeLedger(),
         Outbox(tmp_path / "outbox", building.CIPHER),
-        node_id,
-        "old",
-        "test",
         SharedCount(),
         others_live=old.others_live,
     )
@@ -98,7 +96,8 @@ def test_a_step_that_fails_again_and_again_keeps_no_node_from_beating_and_floods
         raise error
 
     outbox = Outbox(tmp_path / "outbox", building.CIPHER)
-    presence = Presence(engine, FakeLedger(), outbox, node_id, "i", "test", SharedCount(), inherit=fail)
+    teller = SqlTeller(engine, node_id, "i", "test")
+    presence = Presence(teller, FakeLedger(), outbox, SharedCount(), inherit=fail)
     for _ in range(3):
         presence.tick()
     assert building.row_of(engine, Node, node_id).presence_at is not None
