@@ -227,7 +227,8 @@ class PublishReport:
     """How one execution of a publish task ended, in facts; what follows from them is decided in `publish_endings`.
 
     Exactly one of `published`, `finding` (confirm mode, nothing there or not known) and the outcome's `failure` is set.
-    `submitted`: the call that publishes was begun in this execution. `warnings` are for the author.
+    `submitted`: the call that publishes was begun in this execution. `warnings` are for the author. `repeatable`, `finds` and
+    `quiet_seconds` are the platform's `Promise`.
     """
 
     task_id: str
@@ -235,5 +236,6 @@ class PublishReport:
     finding: Finding | None = None
     submitted: bool = False
     repeatable: bool = False
+    finds: bool = True
     quiet_seconds: float = 60.0
     warnings: tuple[str, ...] = ()

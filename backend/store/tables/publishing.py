@@ -70,7 +70,7 @@ class PublishTask(Base):
 
     `active_account_id` is no longer read: the account's one slot is `Allocation.active_account_id`, which checks and logins share.
     `submitted_at` is the mark of the point of no return; `known_ids` are the account's articles noted before it. `key` stays the
-    same for one article over all attempts, until a person asks for another publish. `attempts` counts executions since the last
+    same for one article over all attempts. `attempts` counts executions since the last
     `retry`, `confirmations` those of them that only asked the platform. `not_before` is when it may go on, `scheduled_at`
     what its user asked for. `reason_code` says in one word why it waits; `reason` says it in words.
     """
