@@ -16,12 +16,11 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from backend.bootstrap import ensure_secret_key
-from backend.cli import embedded_redis
-from backend.cli.embedded_redis import EmbeddedRedis
 from backend.cli.language import say
-from backend.cli.opening import check_redis, reachable_engine
+from backend.cli.opening import reachable_engine
 from backend.cli.output import result
 from backend.cli.parts import ADMIN_PASSWORD, Recipe, environment_of
+from backend.cli.redis_part import RedisPart
 from backend.cli.starting import ANY_ADDRESS, url_of
 from backend.cli.supervision import StopRequested, Supervisor
 from backend.domain.errors import ConfigurationError, InvalidInput
@@ -35,7 +34,6 @@ from config import ROOT, Settings
 
 APP = "backend.api.app:create_app_from_environment()"
 WORKERS_STAGE, PARENT_STAGE, REDIS_STAGE = 0, 1, 2
-REDIS_START_SECONDS = 30.0  # an append-only file may have to be read first
 STILL_STARTING_SECONDS = 20.0
 
 log = logging.getLogger(__name__)
@@ -84,7 +82,7 @@ class System:
     def __init__(self, settings: Settings, size: Size) -> None:
         self._settings, self._size = settings, size
         self._supervisor = Supervisor()
-        self._embedded: EmbeddedRedis | None = None
+        self._redis = RedisPart(self._supervisor, settings, REDIS_STAGE)
 
     def run(self) -> None:
         """Returns after a clean stop. Raises `ConfigurationError` when it can't start."""
@@ -96,13 +94,12 @@ class System:
                 log.debug("asked to stop while starting")
             finally:
                 self._supervisor.stop(stop_limits(self._settings.stop_seconds))
-                if self._embedded is not None:
-                    self._embedded.cleaned_up()
+                self._redis.cleaned_up()
                 # As in the parts: the last collections would take a third of a second.
                 gc.freeze()
 
     def _start(self) -> None:
-        self._settings = replace(self._settings, redis_url=self._provide_redis())
+        self._settings = replace(self._settings, redis_url=self._redis.provide())
         self._settings = ensure_secret_key(self._settings)
         engine = reachable_engine(self._settings)
         try:
@@ -116,22 +113,6 @@ class System:
         while not self._supervisor.wait_until(self._is_ready, STILL_STARTING_SECONDS, every=0.25):
             log.warning("not ready yet: %s", readiness(self._settings)[1])
         result(say("ready", url=url_of(self._settings.host, self._settings.port)))
-
-    def _provide_redis(self) -> str:
-        settings = self._settings
-        if not embedded_redis.is_embedded(settings.data_dir, settings.redis_url):
-            check_redis(settings.redis_url)
-            return settings.redis_url
-        embedded_redis.end_leftover(settings.data_dir)
-        server = self._embedded = embedded_redis.prepare(settings.data_dir, settings.log_level)
-        self._supervisor.start(server.recipe(os.environ, REDIS_STAGE))
-        self._supervisor.wait_until(
-            lambda: server.answers() or self._supervisor.failures("redis") > 0, REDIS_START_SECONDS
-        )
-        if not server.answers():
-            detail = server.words[-1] if server.words else "it said nothing"
-            raise ConfigurationError("redis_failed", detail=detail, folder=server.folder)
-        return server.url
 
     def _ensure_nodes(self, session: Session) -> None:
         for name in node_names(self._size.nodes):

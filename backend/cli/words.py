@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-WORDS: dict[str, tuple[str, str]] = {
+from backend.cli import words_child
+
+WORDS: dict[str, tuple[str, str]] = words_child.WORDS | {
     "database_made": ("Made the database {address}.", "已创建数据库 {address}。"),
     "database_current": ("The database is current.", "数据库已是最新版本。"),
     "ready": ("ready {url}", "ready {url}"),

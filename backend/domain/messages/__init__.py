@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from backend.domain.messages import (
     alerts,
+    child_commands,
     children,
     commands,
     databases,
@@ -38,6 +39,7 @@ LANGUAGES = ("en", "zh")
 # One a line: parts are added by many hands.
 PARTS = (
     alerts,
+    child_commands,
     children,
     commands,
     databases,

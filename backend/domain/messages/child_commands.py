@@ -1,0 +1,22 @@
+"""The commands of a child's machine."""
+
+from __future__ import annotations
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "child_settings": (
+        "This child can't start; {count} of its settings must be mended (./cascade child join URL TOKEN writes the first five):{detail}",
+        "子节点无法启动，需改正 {count} 项设置（./cascade child join URL TOKEN 会写入前五项）：{detail}",
+    ),
+    "credential_placeholder": (
+        "the example of the documentation stands there; put in what the parent printed",
+        "仍是文档中的示例值；请填写父节点输出的内容",
+    ),
+    "credential_malformed": (
+        "holds a space, a colon or other signs that no credential has; copy it once more",
+        "含有空格、冒号等凭证中不会出现的字符；请重新复制",
+    ),
+    "config_unwritable": (
+        "{path} can't be written ({detail}); give this user the right to, or name another file with --config.",
+        "无法写入 {path}（{detail}）；请授予写权限，或用 --config 指定别的文件。",
+    ),
+}
