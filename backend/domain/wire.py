@@ -68,9 +68,10 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class PresenceBeat:
-    """`POST /heartbeat`, the short one of every 15 s: only that this start of the node lives."""
+    """`POST /heartbeat`, the short one of every 15 s: only that this start of the node lives, or that it ends now."""
 
     instance: str
+    signs_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

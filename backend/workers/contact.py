@@ -142,12 +142,12 @@ class HttpTeller:
                 self.journal.drop(entry.allocation_id, entry.attempt, entry.execution)
 
     def sign_off(self) -> None:
-        """See `Teller`: what was claimed and not begun goes back; what waits in the outbox stays held."""
+        """See `Teller`."""
         self.parent.call(
             Call(
                 "POST",
                 "/heartbeat",
-                {"instance": self.instance, "signs_off": True},
+                wire.plain(PresenceBeat(self.instance, signs_off=True)),
                 seconds=SIGN_OFF_SECONDS,
                 patience=0.0,
             )

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,6 +92,15 @@ class Outbox:
     def allocations(self) -> set[str]:
         """Whose outcomes wait here."""
         return {_allocation(path) for path in self.entries()}
+
+    def sizes(self) -> list[int]:
+        """How many bytes each entry takes."""
+        found: list[int] = []
+        for path in self.entries():
+            # Settled meanwhile.
+            with suppress(FileNotFoundError):
+                found.append(path.stat().st_size)
+        return found
 
     def report(self) -> OutboxReport:
         """What the node says of it: how many entries wait, how old the oldest is, how many are dead letters."""

@@ -1,0 +1,158 @@
+"""Claiming for a remote node: long polls while there is room, never more than it can run, and a careful return after trouble."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from backend.domain import wire
+from backend.domain.errors import CascadeError, CredentialsRefused, ParentAway
+from backend.domain.protocol import PROTOCOL, Capabilities, offered
+from backend.domain.reconnecting import Backoff
+from backend.domain.wire import Claim, Piece
+from backend.workers.contact import Contact, held
+from backend.workers.journal import FINISHED, Journal
+from backend.workers.outbox import Outbox
+from backend.workers.parent import Call, Parent
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 25.0
+# What an answer may take on top of the poll.
+ANSWER_SECONDS = 15.0
+FULL_SECONDS = 0.3
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What one claimer takes: kinds of work that share slots, and how many slots there are."""
+
+    name: str
+    kinds: frozenset[str]
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLimit:
+    """When too much waits for the parent to take on more: entries, and megabytes on the disk."""
+
+    entries: int = 1000
+    megabytes: float = 512.0
+
+    def is_reached(self, outbox: Outbox) -> bool:
+        """Whether nothing more may be claimed."""
+        sizes = outbox.sizes()
+        return len(sizes) >= self.entries or sum(sizes) >= self.megabytes * 1_048_576
+
+
+@dataclass(slots=True)
+class Claimer:
+    """Claims work of one scope into the journal and offers it to the node's own queues.
+
+    `offer` enqueues; what it could not, the mending of the queues does.
+    """
+
+    parent: Parent
+    contact: Contact
+    journal: Journal
+    outbox: Outbox
+    instance: str
+    capabilities: Capabilities
+    scope: Scope
+    offer: Callable[[Sequence[Piece]], None]
+    limit: OutboxLimit = field(default_factory=OutboxLimit)
+    # The first wait is long already: a parent that starts again cuts all polls in the same moment.
+    backoff: Backoff = field(default_factory=lambda: Backoff(base=2.0, longest=60.0))
+    stop: threading.Event = field(default_factory=threading.Event)
+    roll: Callable[[], float] = random.random
+    told_full: bool = False
+
+    def serve(self) -> None:
+        """Until `stop` is set."""
+        failures = 0
+        while not self.stop.is_set():
+            try:
+                self._turn()
+                failures = 0
+            except CredentialsRefused as error:
+                log.debug("nothing is claimed: %s", error)
+                self.stop.wait(LOOK_SECONDS)
+            except CascadeError as error:
+                failures += 1
+                wish = error.retry_after if isinstance(error, ParentAway) else None
+                pause = self.backoff.wait(failures, self.roll(), wish)
+                say = log.warning if failures == 1 else log.debug
+                say("no work is claimed now, the next try comes within a minute: %s", error)
+                self.stop.wait(pause)
+
+    def _turn(self) -> None:
+        if self.room() <= 0:
+            self.stop.wait(FULL_SECONDS)
+        elif self._is_outbox_full():
+            self.stop.wait(LOOK_SECONDS)
+        else:
+            self.claim(POLL_SECONDS)
+
+    def room(self) -> int:
+        """How many slots are free: all but those of what waits here and runs here."""
+        taken = sum(
+            entry.size
+            for entry in self.journal.entries()
+            if entry.kind in self.scope.kinds and entry.stage != FINISHED
+        )
+        return self.scope.slots - taken
+
+    def _is_outbox_full(self) -> bool:
+        is_full = self.limit.is_reached(self.outbox)
+        if is_full and not self.told_full:
+            log.error(
+                "ALARM: %d finished results wait for the parent in %s: nothing more is claimed until some have been taken",
+                len(self.outbox.entries()),
+                self.outbox.directory,
+            )
+        if self.told_full and not is_full:
+            log.warning("the outbox has room again: work is claimed")
+        self.told_full = is_full
+        return is_full
+
+    def claim(self, wait: float = 0.0) -> list[Piece]:
+        """One claim, of as much as there is room for; `wait` seconds for work to come. What was new of it.
+
+        Raises `CascadeError`; the next call then repeats this very claim.
+        """
+        room = self.room()
+        if room <= 0:
+            return []
+        capabilities = self._offered()
+        if not capabilities.kinds:
+            self.stop.wait(LOOK_SECONDS if wait else 0)
+            return []
+        claim = Claim(
+            claim_id=self.journal.open_claim(self.scope.name),
+            instance=self.instance,
+            slots=room,
+            protocol=PROTOCOL,
+            capabilities=capabilities,
+            holds=held(self.journal, self.outbox),
+        )
+        path = f"/claim-task?wait={wait:g}"
+        said = self.parent.call(
+            Call("POST", path, wire.plain(claim), seconds=wait + ANSWER_SECONDS, patience=0.0)
+        )
+        pieces = [wire.from_plain(Piece, one) for one in said.data or ()]
+        new = self.journal.close_claim(claim.claim_id, pieces)
+        if new:
+            self.offer(new)
+        elif said.retry_after is not None and wait:
+            # Too many wait there already.
+            self.stop.wait(self.backoff.wait(1, self.roll(), said.retry_after))
+        return new
+
+    def _offered(self) -> Capabilities:
+        heard = self.contact.heard
+        told = offered(self.capabilities, heard.protocol if heard else PROTOCOL)
+        return replace(told, kinds=tuple(kind for kind in told.kinds if kind in self.scope.kinds))
