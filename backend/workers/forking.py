@@ -106,7 +106,8 @@ class Child:
 class Supervisor:
     """Keeps children running until told to stop. Opens no connection and starts no thread, so it may fork at any time.
 
-    `on_death` hears of each end of a child that has vitals. One that shows no sign of life for `silent_seconds` is killed.
+    `on_death` hears of each end of a child that has vitals. One that shows no sign of life for `silent_seconds` is killed,
+    and one that was stopped by a signal after `frozen_seconds`.
     `demand` says how many jobs wait for those that run on demand; they end by themselves when nothing comes any more.
     """
 
@@ -117,6 +118,7 @@ class Supervisor:
     stopping: bool = field(default=False)
     on_death: Callable[[Death], None] = lambda _death: None
     silent_seconds: float = math.inf
+    frozen_seconds: float = math.inf
     fork: Callable[[Callable[[], int]], int] = fork_child
     looked: float = math.nan
     demand: Callable[[], int] = lambda: 0
@@ -182,7 +184,7 @@ class Supervisor:
 
     def _note(self, child: Child, status: int) -> None:
         if os.WIFSTOPPED(status):
-            child.frozen = True
+            child.frozen, child.silence = True, 0.0
             log.warning("%s was stopped by a signal; others get its work when its lease is over", child.name)
         elif os.WIFCONTINUED(status):
             child.frozen, child.silence = False, 0.0
@@ -195,7 +197,8 @@ class Supervisor:
         if child.vitals is not None:
             well = child.vitals.said_farewell()
             cause = child.verdict or cause_of(code)
-            blames = not well and not self.stopping
+            # Whoever stopped it by a signal did that, and not its work.
+            blames = not well and not self.stopping and not child.frozen
             self.on_death(Death(child.vitals.worker, cause, blames))
             if horse := child.vitals.horse():
                 # It ended with its worker: the kernel saw to that.
@@ -207,17 +210,27 @@ class Supervisor:
         passed = min(self.clock() - self.looked, SEEN_SECONDS) if not math.isnan(self.looked) else 0.0
         self.looked = self.clock()
         for child in self.children:
-            if child.vitals is None or not child.pid or child.frozen:
-                continue
-            stamps = child.vitals.stamps()
-            child.silence = 0.0 if stamps != child.stamps else child.silence + passed
-            child.stamps = stamps
-            if child.silence >= self.silent_seconds and not child.verdict:
-                child.verdict = f"no sign of life for {self.silent_seconds:g} s, and was killed"
-                log.error("%s stands still: %s; the stacks of its threads follow", child.name, child.verdict)
-                _signal(child, signal.SIGABRT)
-            elif child.silence >= self.silent_seconds + STACK_SECONDS:
-                _signal(child, signal.SIGKILL)
+            if child.pid and child.frozen:
+                self._watch_frozen(child, passed)
+            elif child.pid and child.vitals is not None:
+                self._watch_silent(child, child.vitals.stamps(), passed)
+
+    def _watch_frozen(self, child: Child, passed: float) -> None:
+        child.silence += passed
+        if child.silence >= self.frozen_seconds and not child.verdict:
+            child.verdict = f"stopped by a signal for {self.frozen_seconds:g} s, and was killed"
+            log.error("%s may hold the database's only lock: %s", child.name, child.verdict)
+            _signal(child, signal.SIGKILL)
+
+    def _watch_silent(self, child: Child, stamps: int, passed: float) -> None:
+        child.silence = 0.0 if stamps != child.stamps else child.silence + passed
+        child.stamps = stamps
+        if child.silence >= self.silent_seconds and not child.verdict:
+            child.verdict = f"no sign of life for {self.silent_seconds:g} s, and was killed"
+            log.error("%s stands still: %s; the stacks of its threads follow", child.name, child.verdict)
+            _signal(child, signal.SIGABRT)
+        elif child.silence >= self.silent_seconds + STACK_SECONDS:
+            _signal(child, signal.SIGKILL)
 
     def _note_end(self, child: Child, code: int) -> None:
         if self.stopping:

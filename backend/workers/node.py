@@ -101,12 +101,15 @@ def _run(
     gc.freeze()
     instances = _instances(settings, place, instance)
     instances.arrive()
+    silent_seconds = max(SILENT_SECONDS, settings.lease_seconds * SILENT_SHARE)
     Supervisor(
         [*children, presence],
         settings.stop_seconds,
         on_change=count.set,
         on_death=deaths.tell,
-        silent_seconds=max(SILENT_SECONDS, settings.lease_seconds * SILENT_SHARE),
+        silent_seconds=silent_seconds,
+        # A server ends the transactions of a frozen client; SQLite's one lock would be held for as long as it stands.
+        frozen_seconds=silent_seconds if settings.embedded_database else math.inf,
     ).run()
     instances.forget(instance)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -14,9 +15,10 @@ from tests.standins.receivers import ReceiverServer
 
 SOON = {
     "CASCADE_WATCH_SECONDS": "0.5",
-    "CASCADE_CANARY_SECONDS": "1",
+    # On a busy machine a canary needs its time: the next one makes it late.
+    "CASCADE_CANARY_SECONDS": "4",
     "CASCADE_ALERT_CLEAR_SECONDS": "1",
-    "CASCADE_ALARM_FLOW_SECONDS": "4",
+    "CASCADE_ALARM_FLOW_SECONDS": "6",
     "CASCADE_ALARM_BEAT_SECONDS": "5",
     # The machine of the tests may be full, and busy.
     "CASCADE_ALARM_DISK_PERCENT": "0",
@@ -68,8 +70,10 @@ def test_frozen_workers_are_named_by_their_queue_and_the_parent_stays_ready(
         assert QUEUE in system.run("alerts").stdout
     finally:
         for pid in frozen:
-            os.kill(pid, signal.SIGCONT)
-    wait_until(lambda: told(receiver, "[resolved]", QUEUE), SECONDS, "the end of the alarm")
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    # In the text, not in the title: another alarm in the same message gives it another one.
+    wait_until(lambda: told(receiver, "Resolved (", QUEUE), SECONDS, "the end of the alarm")
     assert stopped(system) == set()
 
 
@@ -81,4 +85,4 @@ def test_the_parent_tells_that_no_beat_is_left(system: System, receiver: Receive
         wait_until(lambda: told(receiver, "[critical]", "No beat was seen"), SECONDS, "the alarm")
     finally:
         beat.send_signal(signal.SIGCONT)
-    wait_until(lambda: told(receiver, "[resolved]", "No beat was seen"), SECONDS, "the end of the alarm")
+    wait_until(lambda: told(receiver, "Resolved (", "No beat was seen"), SECONDS, "the end of the alarm")

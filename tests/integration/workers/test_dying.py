@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Self
 
+import psutil
 import pytest
 from redis import Redis
 from sqlalchemy import Engine
@@ -204,7 +205,7 @@ def test_a_process_that_stands_still_is_killed_with_the_reason(ward: Ward) -> No
     node.process.kill()
 
 
-@on_sqlite
+@pytest.mark.parametrize("backend", ["mariadb"])
 def test_a_frozen_worker_is_replaced_after_its_lease_comes_too_late_and_goes_on(ward: Ward) -> None:
     node = ward.node(CASCADE_LEASE_SECONDS="3", CASCADE_RENEW_SECONDS="1")
     ward.plan("slow")
@@ -218,6 +219,20 @@ def test_a_frozen_worker_is_replaced_after_its_lease_comes_too_late_and_goes_on(
     assert ward.item("slow").attempts == 1
     assert frozen in node.wait_workers(2)
     assert "it starts again" not in node.log
+    assert node.stop() == 0
+
+
+@on_sqlite
+def test_a_worker_frozen_by_a_signal_can_t_keep_the_lock_of_an_embedded_database(ward: Ward) -> None:
+    node = ward.node(CASCADE_LEASE_SECONDS="9", CASCADE_RENEW_SECONDS="3")
+    ward.plan("slow")
+    frozen = ward.holder()
+    os.kill(frozen, signal.SIGSTOP)
+    ward.gate.unlink()
+    wait_until(lambda: not psutil.pid_exists(frozen), AT_ONCE, "the end of the frozen worker")
+    assert "stopped by a signal for 6 s, and was killed" in node.log
+    ward.wait_ends(slow="done")
+    assert ward.item("slow").deaths == 0
     assert node.stop() == 0
 
 
