@@ -66,7 +66,7 @@ class Claimer:
     offer: Callable[[Sequence[Piece]], None]
     limit: OutboxLimit = field(default_factory=OutboxLimit)
     # The first wait is long already: a parent that starts again cuts all polls in the same moment.
-    backoff: Backoff = field(default_factory=lambda: Backoff(base=2.0, longest=60.0))
+    backoff: Backoff = field(default_factory=lambda: Backoff(base=3.0, longest=60.0))
     stop: threading.Event = field(default_factory=threading.Event)
     roll: Callable[[], float] = random.random
     told_full: bool = False

@@ -88,7 +88,8 @@ class Call:
 class Parent:
     """Calls to the parent at `url`. `pair` is asked before every call, so that changed credentials count at once.
 
-    `wait` returns `True` when nobody wants the answer any more.
+    `wait` returns `True` when nobody wants the answer any more. `speaks`: this is the process of the node that says aloud, once,
+    that its credentials are refused.
     """
 
     url: str
@@ -98,6 +99,7 @@ class Parent:
     wait: Callable[[float], object] = time.sleep
     clock: Callable[[], float] = time.monotonic
     roll: Callable[[], float] = random.random
+    speaks: bool = False
     refused: CredentialsRefused | None = None
     _refused_pair: Pair | None = None
     _refused_until: float = 0.0
@@ -126,11 +128,16 @@ class Parent:
         try:
             said = read_answer(response)
         except CredentialsRefused as error:
+            if self.speaks and (self.refused is None or pair != self._refused_pair):
+                log.error("ALARM: %s", error)  # noqa: TRY400  (its traceback says nothing more)
             self.refused, self._refused_pair = error, pair
             self._refused_until = self.clock() + REFUSED_SECONDS * (1 + self.roll())
             raise
         if self.refused is not None:
-            log.info("the parent accepts this child's credentials again")
+            log.log(
+                logging.WARNING if self.speaks else logging.DEBUG,
+                "the parent accepts this child's credentials again: it goes on",
+            )
             self.refused = self._refused_pair = None
         return said
 

@@ -12,16 +12,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import brotli  # type: ignore[import-untyped]
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from backend.domain.errors import WorkError
 from backend.domain.ports import HttpRequest, HttpResponse
@@ -29,6 +24,7 @@ from backend.outbound.adapter import install, recorded
 from backend.outbound.client import GuardedHttpClient
 from backend.outbound.connections import verified_context
 from backend.outbound.resolving import system_addresses
+from tests.standins.certificates import certificate
 from tests.standins.odd_http import Exchange, OddServer, Script
 
 LOOPBACK = ("127.0.0.0/8",)
@@ -495,38 +491,10 @@ def test_errors_never_show_what_a_url_keeps_secret(
 # TLS
 
 
-def _certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "secure.example")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("secure.example")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file, key_file = folder / "certificate.pem", folder / "key.pem"
-    file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file, key_file)
-    return context, file
-
-
 def test_a_self_signed_certificate_is_refused_before_anything_is_sent(
     serve: Callable[..., OddServer], tmp_path: Path
 ) -> None:
-    server = serve({"*": hello}, _certificate(tmp_path)[0])
+    server = serve({"*": hello}, certificate(tmp_path)[0])
     client = GuardedHttpClient(LOOPBACK, {}, Names(secure_example=[["127.0.0.1"]]))
     error = failure(client, f"https://secure.example:{server.port}/", method="POST", body=b"{}")
     assert (error.code, error.permanent, error.ambiguous) == ("tls_failed", False, False)
@@ -537,7 +505,7 @@ def test_a_self_signed_certificate_is_refused_before_anything_is_sent(
 def test_a_certificate_of_the_system_store_is_trusted_for_its_own_name_only(
     serve: Callable[..., OddServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context, file = _certificate(tmp_path)
+    context, file = certificate(tmp_path)
     server = serve({"*": hello}, context)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     verified_context.cache_clear()
@@ -642,7 +610,7 @@ def test_requests_have_limits_of_time_and_size(serve: Callable[..., OddServer]) 
 def test_an_unverified_session_does_not_weaken_the_others(
     serve: Callable[..., OddServer], tmp_path: Path
 ) -> None:
-    server = serve({"*": hello}, _certificate(tmp_path)[0])
+    server = serve({"*": hello}, certificate(tmp_path)[0])
     with pytest.warns(Warning, match="Unverified HTTPS request"):
         assert requests.get(server.url, verify=False, timeout=5).text == "hello"  # noqa: S501 - the point
     assert verified_context().verify_mode is ssl.CERT_REQUIRED
