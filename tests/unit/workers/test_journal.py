@@ -36,7 +36,7 @@ def filled(journal: Journal, *works: Piece) -> Journal:
     return journal
 
 
-def in_child(work: Callable[[], None]) -> int:
+def in_child(work: Callable[[], object]) -> int:
     """Run it in a forked process that is killed right afterwards; how that ended."""
     child = os.fork()
     if child == 0:
@@ -63,7 +63,7 @@ def test_a_claim_that_was_never_answered_is_repeated_with_its_id_even_after_a_ki
 
 def test_claimed_work_survives_a_kill_of_every_process(journal: Journal, tmp_path: Path) -> None:
     first, second = pieces(2, 3)
-    in_child(lambda: filled(Journal(tmp_path / "journal.db"), first, second) and None)
+    in_child(lambda: filled(Journal(tmp_path / "journal.db"), first, second))
     assert journal.entries() == [
         Entry(one.allocation_id, 1, "update", QUEUE, one.size) for one in (first, second)
     ]
@@ -146,7 +146,8 @@ def test_many_takers_get_each_piece_once(journal: Journal, tmp_path: Path) -> No
     filled(journal, *pieces(*[1] * 40))
 
     def take_all(taker: int) -> list[str]:
-        own, taken = Journal(tmp_path / "journal.db"), []
+        own = Journal(tmp_path / "journal.db")
+        taken: list[str] = []
         while entry := own.take_next(QUEUE, f"x{taker}-{len(taken)}", 1, ME):
             taken.append(entry.allocation_id)
         return taken
@@ -159,7 +160,7 @@ def test_many_takers_get_each_piece_once(journal: Journal, tmp_path: Path) -> No
 def test_a_fork_gets_a_connection_of_its_own(journal: Journal, tmp_path: Path) -> None:
     (one, other) = pieces(1, 1)
     filled(journal, one)
-    in_child(lambda: filled(journal, other) and None)
+    in_child(lambda: filled(journal, other))
     assert len(journal.entries()) == 2
     journal.drop(one.allocation_id, 1)
     assert [entry.allocation_id for entry in Journal(tmp_path / "journal.db").entries()] == [
