@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
+from backend.dispatch import publish_pump
 from backend.dispatch.broker import note_fault
 from backend.dispatch.queues import DEFAULT_QUEUE, announce, enqueue_many, node_queue
 from backend.domain import politeness
@@ -16,6 +17,7 @@ from backend.domain.admission import WINDOW_SECONDS, admit
 from backend.domain.nodes import loads_of
 from backend.domain.planner import batch_size, batches, plan
 from backend.domain.politeness import NO_LIMITS, HostLimits
+from backend.domain.publish_admission import PublishLimits
 from backend.store import deliveries, hosts, nodes, planning
 from backend.store.session import read, transact
 
@@ -37,10 +39,13 @@ DELIVERIES_PER_BATCH = 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the pump must know of the settings: the longest own limit of any work, in seconds, and how hosts are treated."""
+    """What the pump must know of the settings: the longest own limit of any work, in seconds, how hosts are treated, and
+    how much users and nodes may publish at a time.
+    """
 
     work_seconds: float
     hosts: HostLimits = NO_LIMITS
+    publishing: PublishLimits = field(default_factory=PublishLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,14 @@ NOTHING = Pass([], more=False)
 def pump(engine: Engine, redis: Redis | None, limits: Limits) -> int:
     """Place everything that has room; how many allocations were made. Cheap when there is nothing to do."""
     made = 0
-    place_items = partial(_place_items, limits=limits)
-    for has_work, place in ((_has_items, place_items), (_has_deliveries, _place_deliveries)):
+    for has_work, place in (
+        (_has_items, partial(_place_items, limits=limits)),
+        (_has_deliveries, _place_deliveries),
+        (
+            partial(publish_pump.has_work, limits=limits.publishing),
+            partial(_place_publishing, limits=limits.publishing),
+        ),
+    ):
         while read(engine, has_work):
             one = transact(engine, place)
             made += len(one.placed)
@@ -124,6 +135,11 @@ def _limits(session: Session, loads: list[NodeLoad]) -> dict[str, int]:
         for kind in planning.waiting_kinds(session)
     }
     return {kind: min(room, ITEMS_PER_TRANSACTION) for kind, room in rooms.items() if room}
+
+
+def _place_publishing(session: Session, limits: PublishLimits) -> Pass:
+    # Each account gets one work at a time: another look would find nothing.
+    return Pass(publish_pump.place(session, limits), more=False)
 
 
 def _has_deliveries(session: Session) -> bool:

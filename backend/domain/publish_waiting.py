@@ -75,13 +75,16 @@ def hold_reason(health: Health, account: str, until: datetime | None = None, rea
 
 
 def publishing_nodes(
-    nodes: Sequence[NodeFacts], in_flight: Mapping[str, int], slots: int
+    nodes: Sequence[NodeFacts],
+    in_flight: Mapping[str, int],
+    slots: int,
+    platforms: Mapping[str, frozenset[str] | None],
 ) -> list[PublishNode]:
-    """The nodes that may be given publish work now, with what they have of it."""
+    """The nodes that may be given publish work now, with what they have of it; `platforms` holds those that do any."""
     return [
-        PublishNode(node.id, in_flight.get(node.id, 0), slots)
+        PublishNode(node.id, in_flight.get(node.id, 0), slots, platforms[node.id])
         for node in nodes
-        if node.node_type and hindrance(node) is None
+        if node.id in platforms and hindrance(node) is None
     ]
 
 
@@ -161,8 +164,8 @@ def _users_limits(task: WaitingTask, user: UserLoad, limits: PublishLimits, now:
     recent = [moment for moment in user.recent if moment > since]
     if not task.confirms and len(recent) >= limits.per_minute > 0:
         until = recent[-limits.per_minute] + timedelta(seconds=RATE_SECONDS)
-        facts = {"limit": limits.per_minute, "moment": until}
-        found.append(Wait(Why("why_publish_user_rate", facts), until))
+        rate: dict[str, object] = {"limit": limits.per_minute, "moment": until}
+        found.append(Wait(Why("why_publish_user_rate", rate), until))
     return found
 
 

@@ -45,7 +45,7 @@ def wait(
     busy: int = 0,
     beats: int = 1,
 ) -> Wait:
-    places = publishing_nodes(nodes, {"n": busy}, 2)
+    places = publishing_nodes(nodes, {"n": busy}, 2, {one.id: None for one in nodes if one.node_type})
     scene = Scene(NOW, beats, nodes)
     return why_task_waits(
         task or WaitingTask("u"), user or UserLoad(), of or account(), places, LIMITS, scene
