@@ -33,7 +33,7 @@ class Plan:
 
 def has_work(session: Session, limits: PublishLimits) -> bool:
     """Whether anything can be placed now; nothing is locked, however much waits for its time."""
-    return bool(plan(session, limits))
+    return publish_admission.anything_waits(session) and bool(plan(session, limits))
 
 
 def place(session: Session, limits: PublishLimits) -> list[Placed]:
@@ -52,7 +52,7 @@ def plan(session: Session, limits: PublishLimits) -> Plan:
     """Who may begin now."""
     taken = publish_admission.occupants(session)
     waiting = _open_accounts(session, taken)
-    if not waiting and not account_errands.any_wanted(session):
+    if not waiting and not session.scalar(select(account_errands.any_wanted())):
         return Plan()
     places = publish_admission.publish_nodes(session, taken.values(), limits.node_slots)
     if all(node.in_flight >= node.capacity for node in places):

@@ -27,9 +27,9 @@ class Visit:
     errand: str
 
 
-def any_wanted(session: Session) -> bool:
+def any_wanted() -> ColumnElement[bool]:
     """Whether any account is to be visited: a seek in each of two indexes."""
-    return any(session.scalar(_visits(condition).limit(1)) is not None for condition in _reasons())
+    return or_(*(_visits(condition).exists() for condition in _reasons()))
 
 
 def wanted(session: Session, node_ids: Collection[str]) -> list[Visit]:

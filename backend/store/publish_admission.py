@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from backend.domain.identifiers import new_id
@@ -24,7 +24,7 @@ from backend.domain.publish_admission import (
 )
 from backend.domain.publish_waiting import publishing_nodes
 from backend.domain.publishing import Health
-from backend.store import nodes, publish_pace, transitions
+from backend.store import account_errands, nodes, publish_pace, transitions
 from backend.store.columns import by_index, now
 from backend.store.planning import PUMP, Placed
 from backend.store.tables import Allocation, Node, PublishAccount, PublishTask
@@ -42,6 +42,12 @@ ACCOUNT = (
     PublishAccount.min_gap_seconds,
     PublishAccount.daily_limit,
 )
+
+
+def anything_waits(session: Session) -> bool:
+    """Whether there is a pending task or an account to be visited: three seeks in one statement."""
+    pending = exists().where(PublishTask.state == "pending")
+    return bool(session.scalar(select(or_(pending, account_errands.any_wanted()))))
 
 
 def waiting_accounts(session: Session, state: str) -> Iterator[list[str]]:
