@@ -177,7 +177,7 @@ class Settings(AlarmSettings):
         "cascade.port",
         count(0, 65535),
         0,
-        "of a child: port of its small HTTP server; 0: 8001 when it has a callback_url, else no server",
+        "of a child: port of its small HTTP server; 0: CASCADE_PORT when it has a callback_url, else no server",
     )
     autonomous: bool = _setting(
         "CASCADE_AUTONOMOUS",
@@ -328,6 +328,13 @@ class Settings(AlarmSettings):
     stop_seconds: float = _setting(
         "CASCADE_STOP_SECONDS", "stop_seconds", seconds(1, 600), 8.0, "how long a warm stop may take"
     )
+
+    @property
+    def listens_on(self) -> int:
+        """The port of this machine's HTTP server; 0 on a child that has none, and on a parent that takes a free one."""
+        if self.node_type == "parent":
+            return self.port
+        return self.child_port or (self.port if self.callback_url else 0)
 
     @property
     def embedded_database(self) -> bool:

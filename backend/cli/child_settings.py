@@ -15,7 +15,6 @@ from backend.outbound.trusted import context_trusting
 from config import SETTINGS, Settings
 
 FILE_NAME = "config.yaml"
-DEFAULT_PORT = 8001
 # As they stand in our documents and in those of WeRSS.
 PLACEHOLDERS = ("xxxxx", "YOUR_")
 
@@ -91,8 +90,3 @@ def warn_if_plain(settings: Settings) -> None:
     """Say at every start that the parent is reached without TLS."""
     if is_plain(settings.parent_url):
         log.warning("%s", say("plain_parent", url=settings.parent_url))
-
-
-def server_port(settings: Settings) -> int:
-    """Where the child's HTTP server listens; 0 for none."""
-    return settings.child_port or (DEFAULT_PORT if settings.callback_url else 0)

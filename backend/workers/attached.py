@@ -47,7 +47,7 @@ class Attached:
         """See `Transport.told_name`."""
         return self.node_name or "workers"
 
-    def look_around(self) -> Place:
+    def look_around(self, _instance: str = "") -> Place:
         """Check Redis and the database, find or make the node, and check the queue names. Raises `CascadeError`."""
         redis = bootstrap.build_redis(self.settings, says=False)
         try:
@@ -58,7 +58,24 @@ class Attached:
         engine = bootstrap.build_engine(self.settings, pooled=False)
         require_current(engine)
         bootstrap.build_cipher(self.settings)
-        return transact(engine, lambda session: _place(session, self.node_name, self.names))
+        return transact(engine, self._place)
+
+    def _place(self, session: Session) -> Place:
+        node_name, settings = self.node_name, self.settings
+        node = nodes.ensure_attached(session, node_name) if node_name else nodes.ensure_parent(session)
+        session.flush()
+        existing = queues.existing_queues(nodes.all_slugs(session))
+        own = queues.node_queue(node.slug) if node.node_type else queues.DEFAULT_QUEUE
+        wanted = tuple(dict.fromkeys(queues.check_queue_name(name, existing) for name in self.names)) or (
+            own,
+        )
+        for name in wanted:
+            # Work is begun by the node that it was planned for: another node's workers would only ever be refused.
+            if name != own:
+                raise ConfigurationError("foreign_queue", name=name, node=node.name, own=own)
+        return Place(
+            node.id, node.name, node.max_capacity, wanted, settings.lease_seconds, settings.renew_seconds
+        )
 
     def worker(self, place: Place, start: Start) -> WorkerParts:
         """See `Transport.worker`."""
@@ -109,19 +126,6 @@ class Attached:
 
     def _outbox(self, place: Place) -> Outbox:
         return Outbox(self.settings.outbox_dir / place.node_id, bootstrap.build_cipher(self.settings))
-
-
-def _place(session: Session, node_name: str | None, names: Sequence[str]) -> Place:
-    node = nodes.ensure_attached(session, node_name) if node_name else nodes.ensure_parent(session)
-    session.flush()
-    existing = queues.existing_queues(nodes.all_slugs(session))
-    own = queues.node_queue(node.slug) if node.node_type else queues.DEFAULT_QUEUE
-    wanted = tuple(dict.fromkeys(queues.check_queue_name(name, existing) for name in names)) or (own,)
-    for name in wanted:
-        # Work is begun by the node that it was planned for: another node's workers would only ever be refused.
-        if name != own:
-            raise ConfigurationError("foreign_queue", name=name, node=node.name, own=own)
-    return Place(node.id, node.name, node.max_capacity, wanted)
 
 
 def build_ledger(settings: Settings, engine: Engine, node_id: str, start: Start) -> SqlLedger:

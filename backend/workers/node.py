@@ -11,7 +11,7 @@ import logging
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import configure_mappers
@@ -57,20 +57,25 @@ def main(
     Returns 0 after a warm stop and 2 when something needed is missing, said in one sentence before any worker starts.
     """
     bootstrap.configure_logging(settings, transport.told_name)
+    instance = new_id()
     try:
-        place = _find_place(transport)
+        place = _find_place(transport, instance)
     except CascadeError as error:
         log.error("%s", error)  # noqa: TRY400
         return REFUSED
-    return _run(transport, place, workers, settings, metrics_at)
+    return _run(transport, place, instance, workers, settings, metrics_at)
 
 
 def _run(
-    transport: Transport, place: Place, workers: int, settings: Settings, metrics_at: tuple[str, int] | None
+    transport: Transport,
+    place: Place,
+    instance: str,
+    workers: int,
+    settings: Settings,
+    metrics_at: tuple[str, int] | None,
 ) -> int:
     plugins = _preload(place)
     metrics.share(settings.metrics_dir)
-    instance = new_id()
     count, deaths = SharedCount(), DeathPipe()
     slots = max(1, math.ceil(place.capacity / max(1, workers)))
     children = [
@@ -101,7 +106,7 @@ def _run(
     gc.freeze()
     instances = _instances(settings, place, instance)
     instances.arrive()
-    silent_seconds = max(SILENT_SECONDS, settings.lease_seconds * SILENT_SHARE)
+    silent_seconds = max(SILENT_SECONDS, place.lease_seconds * SILENT_SHARE)
     Supervisor(
         [*children, presence],
         settings.stop_seconds,
@@ -119,10 +124,10 @@ def _instances(settings: Settings, place: Place, instance: str) -> Instances:
     return Instances(settings.data_dir / "instances" / place.node_id, instance)
 
 
-def _find_place(transport: Transport) -> Place:
+def _find_place(transport: Transport, instance: str) -> Place:
     """Ask a child that may open connections; this process must not."""
     reading, writing = os.pipe()
-    child = fork_child(lambda: _report_place(transport, writing))
+    child = fork_child(lambda: _report_place(transport, instance, writing))
     os.close(writing)
     with os.fdopen(reading, encoding="utf-8") as answer:
         text = answer.read()
@@ -132,18 +137,12 @@ def _find_place(transport: Transport) -> Place:
     content = json.loads(text)
     if "error" in content:
         raise ConfigurationError("refused", sentence=content["error"])
-    return Place(content["node_id"], content["name"], content["capacity"], tuple(content["queues"]))
+    return Place(**content | {"queues": tuple(content["queues"])})
 
 
-def _report_place(transport: Transport, writing: int) -> int:
+def _report_place(transport: Transport, instance: str, writing: int) -> int:
     try:
-        place = transport.look_around()
-        content: dict[str, Any] = {
-            "node_id": place.node_id,
-            "name": place.name,
-            "capacity": place.capacity,
-            "queues": place.queues,
-        }
+        content: dict[str, Any] = asdict(transport.look_around(instance))
     except CascadeError as error:
         content = {"error": str(error)}
     with os.fdopen(writing, "w", encoding="utf-8") as pipe:
@@ -192,7 +191,7 @@ def work(plan: WorkerPlan, start: Start) -> int:
     parts = plan.transport.worker(plan.place, start)
     signals = signals_for(settings.redis_url, plan.queue)
     kit = _kit(settings, signals, plan.slots, plan.plugins)
-    leases = Leases(parts.ledger, settings.renew_seconds)
+    leases = Leases(parts.ledger, plan.place.renew_seconds)
     executor = Executor(parts.ledger, parts.outbox, leases, kit, settled=signals.wake, flowed=parts.flowed)
     lane = Lane(
         queue=plan.queue,

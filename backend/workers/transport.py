@@ -21,6 +21,8 @@ class Place:
     name: str
     capacity: int
     queues: tuple[str, ...]
+    lease_seconds: float
+    renew_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class Transport(Protocol):
         """How the log calls the node before its place is known."""
         ...
 
-    def look_around(self) -> Place:
-        """Check what is needed, find the node and the queues to serve. Raises `CascadeError`."""
+    def look_around(self, instance: str) -> Place:
+        """Check what this start of the node needs, find the node and the queues to serve. Raises `CascadeError`."""
         ...
 
     def worker(self, place: Place, start: Start) -> WorkerParts:

@@ -19,4 +19,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{path} can't be written ({detail}); give this user the right to, or name another file with --config.",
         "无法写入 {path}（{detail}）；请授予写权限，或用 --config 指定别的文件。",
     ),
+    "parent_too_old": (
+        "The parent at {url} is an older Cascade (or a WeRSS) that has no remote nodes of this kind; install a newer release there.",
+        "{url} 的父节点版本较旧（或为 WeRSS），不支持此类远程节点；请先升级父节点。",
+    ),
 }

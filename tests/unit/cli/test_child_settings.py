@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.cli.child_settings import is_plain, require_child, server_port, troubles, warn_if_plain
+from backend.cli.child_settings import is_plain, require_child, troubles, warn_if_plain
 from backend.domain.errors import ConfigurationError
 from config import Settings, load
 
@@ -73,7 +73,7 @@ def test_only_plain_http_to_another_machine_is_warned_of(
 
 
 def test_an_http_server_is_only_wanted_with_a_callback_url_or_a_port(tmp_path: Path) -> None:
-    assert server_port(told(tmp_path)) == 0
-    assert server_port(told(tmp_path, CASCADE_CALLBACK_URL="http://c")) == 8001
-    assert server_port(told(tmp_path, CASCADE_CALLBACK_URL="http://c", CASCADE_CHILD_PORT="9")) == 9
-    assert server_port(told(tmp_path, CASCADE_CHILD_PORT="9")) == 9
+    assert told(tmp_path).listens_on == 0
+    assert told(tmp_path, CASCADE_CALLBACK_URL="http://c").listens_on == 8001
+    assert told(tmp_path, CASCADE_CALLBACK_URL="http://c", CASCADE_CHILD_PORT="9").listens_on == 9
+    assert told(tmp_path, CASCADE_CHILD_PORT="9").listens_on == 9

@@ -1,0 +1,253 @@
+"""A remote node: it reaches its parent by HTTPS only, and has a Redis and a journal of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import random
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from backend import bootstrap
+from backend.dispatch import queues
+from backend.dispatch.broker import fault_of
+from backend.domain import wire
+from backend.domain.errors import (
+    ConfigurationError,
+    CredentialsRefused,
+    ParentAway,
+    ParentRefused,
+)
+from backend.domain.nodes import OutboxReport
+from backend.domain.protocol import INSTANCE_REFUSED, PROTOCOL, Capabilities, agreed
+from backend.domain.reconnecting import Backoff
+from backend.domain.wire import FullBeat, Heard
+from backend.outbound.trusted import TrustedHttpClient
+from backend.workers.claimer import Claimer, Scope
+from backend.workers.contact import Contact, HttpKeeper, HttpTeller, held
+from backend.workers.credentials import CurrentPair
+from backend.workers.estates import Heir
+from backend.workers.http_ledger import HttpLedger
+from backend.workers.identity import Identity, identity_of, recall, remember
+from backend.workers.instances import Instances
+from backend.workers.journal import Journal, Who
+from backend.workers.local_queues import LocalQueues
+from backend.workers.outbox import Outbox
+from backend.workers.parent import Call, Pair, Parent
+from backend.workers.presence import Presence
+from backend.workers.transport import Place, PresenceParts, WorkerParts
+from backend.workers.vitals import Start
+
+if TYPE_CHECKING:
+    from config import Settings
+
+log = logging.getLogger(__name__)
+
+UPDATE = frozenset({"update"})
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Implements `Transport`. Without queues, the node's own one."""
+
+    settings: Settings
+    names: Sequence[str] = ()
+
+    @property
+    def told_name(self) -> str:
+        """See `Transport.told_name`."""
+        return "child"
+
+    def look_around(self, instance: str) -> Place:
+        """Check Redis, be known to the parent, and check the queue names; a parent that is away is waited for at a first start.
+
+        Raises `CascadeError`: also when another live process has this node's identity.
+        """
+        try:
+            bootstrap.build_redis(self.settings, says=False).ping()
+        except RedisError as error:
+            fault = fault_of(error)
+            raise ConfigurationError(fault.code, detail=fault.detail) from error
+        bootstrap.build_cipher(self.settings)
+        identity = Introduction(self, instance).be_known()
+        own = queues.node_queue(identity.slug)
+        for name in self.names:
+            queues.check_queue_name(name, [own])
+        return Place(
+            identity.node_id,
+            identity.name,
+            identity.capacity,
+            (own,),
+            identity.lease_seconds,
+            identity.renew_seconds,
+        )
+
+    def worker(self, place: Place, start: Start) -> WorkerParts:
+        """See `Transport.worker`."""
+        ledger = HttpLedger(self.parent(), self.journal(), Who(start.instance, start.worker))
+        return WorkerParts(ledger, self.outbox(place.node_id))
+
+    def presence(self, parts: PresenceParts) -> int:
+        """See `Transport.presence`."""
+        place, stop = parts.place, threading.Event()
+        contact, parent = Contact(), self.parent(stop)
+        journal, outbox = self.journal(), self.outbox(place.node_id)
+        ledger = HttpLedger(parent, journal, Who(parts.instance))
+        heir = Heir(
+            keeper=HttpKeeper(ledger, outbox),
+            outbox=outbox,
+            ledger=ledger,
+            listen=parts.heard,
+            instances=Instances(self.settings.data_dir / "instances" / place.node_id, parts.instance),
+        )
+        teller = HttpTeller(
+            parent=parent,
+            contact=contact,
+            journal=journal,
+            outbox=outbox,
+            instance=parts.instance,
+            version=version("cascade-workers"),
+            capabilities=capabilities(parts.plugins.sources),
+            full_seconds=self.settings.heartbeat_seconds,
+            callback_url=self.settings.callback_url,
+            instance_lost=_end_node,
+        )
+        self._start_claiming(parts, contact, stop)
+        return Presence(
+            teller=teller,
+            ledger=ledger,
+            outbox=outbox,
+            workers=parts.workers,
+            inherit=heir.settle_estates,
+            others_live=heir.instances.others_live,
+            may_drain=contact.may_drain,
+            stop=stop,
+        ).serve()
+
+    def _start_claiming(self, parts: PresenceParts, contact: Contact, stop: threading.Event) -> None:
+        local = LocalQueues(
+            bootstrap.build_redis(self.settings),
+            self.journal(),
+            bootstrap.build_limits(self.settings).work_seconds,
+        )
+        claimer = Claimer(
+            parent=self.parent(stop),
+            contact=contact,
+            journal=self.journal(),
+            outbox=self.outbox(parts.place.node_id),
+            instance=parts.instance,
+            capabilities=capabilities(parts.plugins.sources),
+            scope=Scope("update", UPDATE, parts.place.capacity),
+            offer=local.offer,
+            stop=stop,
+        )
+        threading.Thread(target=local.keep_mended, args=(stop,), name="queues", daemon=True).start()
+        threading.Thread(target=claimer.serve, name="claims", daemon=True).start()
+
+    def parent(self, stop: threading.Event | None = None) -> Parent:
+        """The line to the parent; waits between tries end with `stop`."""
+        client = TrustedHttpClient(Path(self.settings.ca_file) if self.settings.ca_file else None)
+        line = Parent(self.settings.parent_url, client, self.pair())
+        if stop is not None:
+            line.wait = stop.wait
+        return line
+
+    def pair(self) -> CurrentPair:
+        """The credentials, as they stand now."""
+        settings = self.settings
+        files = [settings.config_file, Path(settings.api_secret_file) if settings.api_secret_file else None]
+
+        def read() -> Pair:
+            now = bootstrap.load_settings(data_dir=settings.data_dir, config_file=settings.config_file)
+            return Pair(now.api_key, now.api_secret)
+
+        return CurrentPair(read, tuple(one for one in files if one is not None))
+
+    def journal(self) -> Journal:
+        """What this node has claimed."""
+        return Journal(self.settings.data_dir / "journal.db")
+
+    def outbox(self, node_id: str) -> Outbox:
+        """What this node has finished and not told yet."""
+        return Outbox(self.settings.outbox_dir / node_id, bootstrap.build_cipher(self.settings))
+
+
+def capabilities(sources: Sequence[str] | dict[str, object]) -> Capabilities:
+    """What this program can do as a remote node, with these kinds of feeds."""
+    return Capabilities(kinds=("update",), sources=tuple(sorted(sources)))
+
+
+def installed_sources() -> tuple[str, ...]:
+    """The kinds of feeds by the names of their plug-ins, which are not loaded for that."""
+    return tuple(sorted(entry.name for entry in entry_points(group=bootstrap.SOURCES)))
+
+
+def _end_node() -> None:
+    # The supervisor stops everything warm: results are kept, and another start will be refused with a sentence.
+    os.kill(os.getppid(), signal.SIGTERM)
+
+
+@dataclass(slots=True)
+class Introduction:
+    """The first beat of a start: who this node is, and that no other live process is it."""
+
+    remote: Remote
+    instance: str
+    backoff: Backoff = field(default_factory=lambda: Backoff(base=1.0, longest=30.0))
+
+    def be_known(self) -> Identity:
+        """What the parent says, else what it said before; at a first start until it answers. Raises `CascadeError`."""
+        settings = self.remote.settings
+        known = recall(settings.data_dir, settings.parent_url)
+        parent, failures = self.remote.parent(), 0
+        while True:
+            try:
+                identity = self._ask(parent, known)
+                remember(settings.data_dir, identity)
+            except (ParentAway, CredentialsRefused) as error:
+                if known is not None:
+                    log.warning("%s", error)
+                    return known
+                failures += 1
+                if failures == 1:
+                    log.error("this child is not known to its parent yet, and waits: %s", error)  # noqa: TRY400
+                time.sleep(self.backoff.limit(failures) * (0.5 + random.random() / 2))  # noqa: S311
+            else:
+                return identity
+
+    def _ask(self, parent: Parent, known: Identity | None) -> Identity:
+        beat = FullBeat(
+            instance=self.instance,
+            version=version("cascade-workers"),
+            host=platform.node(),
+            protocol=PROTOCOL,
+            capabilities=capabilities(installed_sources()),
+            callback_url=self.remote.settings.callback_url,
+            outbox=self._outbox_report(known),
+            holds=self._holds(known),
+        )
+        try:
+            said = parent.call(Call("POST", "/heartbeat", wire.plain(beat), patience=0.0))
+        except ParentRefused as error:
+            if error.parent_code == INSTANCE_REFUSED:
+                raise ConfigurationError("refused", sentence=error.params["detail"]) from error
+            raise
+        heard = wire.from_plain(Heard, said.data)
+        if agreed(PROTOCOL, heard.protocol) is None or not heard.slug:
+            raise ConfigurationError("parent_too_old", url=parent.url)
+        return identity_of(parent.url, heard)
+
+    def _holds(self, known: Identity | None) -> tuple[str, ...]:
+        return () if known is None else held(self.remote.journal(), self.remote.outbox(known.node_id))
+
+    def _outbox_report(self, known: Identity | None) -> OutboxReport:
+        return OutboxReport() if known is None else self.remote.outbox(known.node_id).report()
