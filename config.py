@@ -15,6 +15,7 @@ import yaml
 
 from config_values import (
     AlarmSettings,
+    PublishSettings,
     Setting,
     SettingError,
     choice,
@@ -34,7 +35,7 @@ NODE_TYPES = ("parent", "child")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(AlarmSettings):
+class Settings(PublishSettings):
     """Every setting, parsed. Paths are absolute; durations are seconds."""
 
     data_dir: Path
@@ -353,10 +354,10 @@ class Settings(AlarmSettings):
 
 
 # What everybody needs stands before the alarms.
-ALARMS = {one.name for one in fields(AlarmSettings)}
+ALARMS, INHERITED = ({one.name for one in fields(part)} for part in (AlarmSettings, PublishSettings))
 SETTINGS: dict[str, Setting] = {
     one.name: one.metadata["setting"]
-    for one in sorted(fields(Settings), key=lambda one: one.name in ALARMS)
+    for one in sorted(fields(Settings), key=lambda one: (one.name in ALARMS, one.name in INHERITED))
     if "setting" in one.metadata
 }
 

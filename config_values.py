@@ -1,6 +1,6 @@
 """How one value of the settings is read: where it may stand, parsers that say what is allowed, and the error that names a bad value.
 
-The settings of the alarms stand here too.
+The settings of the alarms and of who may publish how much stand here too.
 """
 
 from __future__ import annotations
@@ -345,4 +345,38 @@ class AlarmSettings:
         numbers(0.1, 99),
         10.0,
         "alarm: less of a data directory's disk is free",
+    )
+    alarm_account_login: bool = setting(
+        "CASCADE_ALARM_ACCOUNT_LOGIN",
+        "alarms.account_login",
+        flag,
+        True,
+        "alarm: an account that publishes must be logged in again, or must soon",
+    )
+    alarm_unconfirmed_hours: float = setting(
+        "CASCADE_ALARM_UNCONFIRMED_HOURS",
+        "alarms.unconfirmed_hours",
+        numbers(0.001, 8760),
+        1.0,
+        "alarm: for so long nobody has said whether a submitted article is on its platform",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishSettings(AlarmSettings):
+    """How much users may publish at a time; the rest waits."""
+
+    publish_in_flight: int = setting(
+        "CASCADE_PUBLISH_IN_FLIGHT",
+        "publish.in_flight",
+        count(1, 1000),
+        10,
+        "publish tasks that a user has in flight at a time; the others wait their turn",
+    )
+    publish_per_minute: int = setting(
+        "CASCADE_PUBLISH_PER_MINUTE",
+        "publish.per_minute",
+        count(1, 10000),
+        20,
+        "publish tasks that a user may begin within a minute; the others wait their turn",
     )

@@ -26,6 +26,7 @@ from backend.domain.errors import ConfigurationError, InvalidInput
 from backend.domain.freshness import Freshness
 from backend.domain.politeness import HostLimits
 from backend.domain.ports import HttpClient
+from backend.domain.publish_admission import PublishLimits
 from backend.domain.receivers import check_receiver
 from backend.domain.retry import RetryPolicy
 from backend.outbound.client import GuardedHttpClient
@@ -180,8 +181,15 @@ def build_freshness(settings: Settings) -> Freshness:
 def build_limits(settings: Settings) -> Limits:
     """What the pump must know of the settings."""
     return Limits(
-        work_seconds=max(settings.update_seconds, settings.deliver_seconds), hosts=build_host_limits(settings)
+        work_seconds=max(settings.update_seconds, settings.deliver_seconds),
+        hosts=build_host_limits(settings),
+        publishing=build_publish_limits(settings),
     )
+
+
+def build_publish_limits(settings: Settings) -> PublishLimits:
+    """How much users and nodes may publish at a time."""
+    return PublishLimits(settings.publish_in_flight, settings.publish_per_minute)
 
 
 def build_host_limits(settings: Settings) -> HostLimits:

@@ -49,6 +49,8 @@ def build_thresholds(settings: Settings) -> Thresholds:
         failed_items=settings.alarm_failed_items,
         beat_seconds=settings.alarm_beat_seconds,
         disk_percent=settings.alarm_disk_percent,
+        account_login=settings.alarm_account_login,
+        unconfirmed_hours=settings.alarm_unconfirmed_hours,
     )
 
 

@@ -23,7 +23,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 PRODUCT = [ROOT / "config.py", ROOT / "config_values.py", *sorted(ROOT.glob("*.conf.py"))] + [
     path for path in sorted((ROOT / "backend").rglob("*.py")) if MIGRATIONS not in path.parents
 ]
-LONG_BY_NATURE = re.compile(r"config\.py|backend/(store/tables|(\w+/)?schemas|domain/messages)\b")
+LONG_BY_NATURE = re.compile(r"config(_values)?\.py|backend/(store/tables|(\w+/)?schemas|domain/messages)\b")
 MOCKING = {"patch", "Mock", "MagicMock", "AsyncMock", "monkeypatch", "mocker", "MonkeyPatch"}
 DEBRIS = re.compile(
     r"(_v\d+|_(final|new|old|copy|backup|fixed|enhanced|improved|ultimate))\.\w+$|(^|/)(utils?|helpers?|managers?)\b|"

@@ -26,6 +26,7 @@ from backend.domain.errors import Unavailable
 from backend.domain.identifiers import new_id
 from backend.domain.signs import Facts, QueueSign, RunSign
 from backend.store import alerts, flow, signs
+from backend.store.publish_signs import publish_sign
 from backend.store.session import read, transact
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ class Watching:
             disks=disks,
             beat_silent_seconds=beat,
             sweep_silent_seconds=sweep,
+            publishing=read(self.engine, publish_sign),
         )
 
     def _seldom(self, thresholds: Thresholds) -> list[RunSign] | None:

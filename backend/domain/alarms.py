@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backend.domain.identifiers import digest
-from backend.domain.signs import DEFAULT_QUEUE, DiskSign, Facts, RunningWork
+from backend.domain.signs import DEFAULT_QUEUE, AccountSign, DiskSign, Facts, PublishSign, RunningWork
 
 WARNING, CRITICAL = "warning", "critical"
 SUBJECT_LENGTH = 64
@@ -31,6 +31,8 @@ class Thresholds:
     failed_items: int = 10
     beat_seconds: float = 60.0
     disk_percent: float = 10.0
+    account_login: bool = True
+    unconfirmed_hours: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,44 @@ def disk_low(facts: Facts, limits: Thresholds) -> Iterator[Finding]:
             yield Finding("alert_disk_low", _subject(disk.machine), CRITICAL, params)
 
 
+EXPIRING = "expiring"
+
+
+def account_login(facts: Facts, _: Thresholds) -> Iterator[Finding]:
+    """Accounts that only a person can log in again; their tasks are held."""
+    for one in _accounts(facts):
+        if one.health != EXPIRING:
+            params = {"reason": one.reason or one.health, "held": one.held}
+            yield Finding("alert_account_login", one.account_id, CRITICAL, _names(one) | params)
+
+
+def account_expiring(facts: Facts, _: Thresholds) -> Iterator[Finding]:
+    """Accounts whose login ends within days: to be renewed before anything has to wait."""
+    for one in _accounts(facts):
+        if one.health == EXPIRING:
+            yield Finding("alert_account_expiring", one.account_id, WARNING, _names(one))
+
+
+def _accounts(facts: Facts) -> Sequence[AccountSign]:
+    return facts.publishing.accounts if facts.publishing else ()
+
+
+def _names(one: AccountSign) -> dict[str, object]:
+    return {"name": one.name, "platform": one.platform}
+
+
+def publish_unconfirmed(facts: Facts, limits: Thresholds) -> Iterator[Finding]:
+    """Submitted articles of which nobody has said for long whether they are there."""
+    sign = facts.publishing or PublishSign()
+    if sign.unconfirmed and sign.oldest_seconds >= limits.unconfirmed_hours * 3600:
+        params = {
+            "count": sign.unconfirmed,
+            "task_id": sign.oldest_task_id,
+            "hours": f"{sign.oldest_seconds / 3600:.1f}",
+        }
+        yield Finding("alert_publish_unconfirmed", "publishing", WARNING, params)
+
+
 def _subject(name: str) -> str:
     """The name as a key: ASCII, and short enough for its column."""
     return name if name.isascii() and len(name) <= SUBJECT_LENGTH else digest(name)
@@ -232,6 +272,9 @@ RULES = (
     Rule("alert_beat_missing", "beat_seconds", "beat_silent_seconds", beat_missing),
     Rule("alert_sweeper_missing", "beat_seconds", "sweep_silent_seconds", sweeper_missing),
     Rule("alert_disk_low", "disk_percent", "disks", disk_low),
+    Rule("alert_account_login", "account_login", "publishing", account_login),
+    Rule("alert_account_expiring", "account_login", "publishing", account_expiring),
+    Rule("alert_publish_unconfirmed", "unconfirmed_hours", "publishing", publish_unconfirmed),
 )
 
 

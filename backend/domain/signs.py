@@ -82,6 +82,28 @@ class DiskSign:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountSign:
+    """An account that a person must log in to, or (`expiring`) must soon; `held` tasks wait for it."""
+
+    account_id: str
+    name: str
+    platform: str
+    health: str
+    reason: str = ""
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSign:
+    """What publishing wants of people: logins, and a word about tasks of which nobody knows whether they were published."""
+
+    accounts: Sequence[AccountSign] = ()
+    unconfirmed: int = 0
+    oldest_task_id: str = ""
+    oldest_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known now. A group that is `None` could not be found out: its rules say nothing."""
 
@@ -95,6 +117,7 @@ class Facts:
     disks: Sequence[DiskSign] | None = None
     beat_silent_seconds: float | None = None
     sweep_silent_seconds: float | None = None
+    publishing: PublishSign | None = None
 
 
 def percentile(values: Sequence[float], share: float = 0.99) -> float | None:

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from backend.domain.alarms import RULES, Thresholds, judge, receiver_label, tell_wait
 from backend.domain.messages import LANGUAGES, render
 from backend.domain.signs import (
+    AccountSign,
     DiskSign,
     Facts,
     NodeSign,
     PoolSign,
+    PublishSign,
     QueueSign,
     RunningWork,
     RunSign,
@@ -40,6 +42,14 @@ def flow(awaited: float, consumers: int = 1) -> Facts:
 
 def run(failed: int, ended: int) -> Facts:
     return Facts(runs=[RunSign("t", "News", "r", failed, ended)])
+
+
+def account(health: str) -> Facts:
+    return Facts(publishing=PublishSign([AccountSign("a", "Ana", "zhihu", health, "a captcha", 50)]))
+
+
+def unconfirmed(count: int, hours: float) -> Facts:
+    return Facts(publishing=PublishSign((), count, "t", hours * 3600))
 
 
 # By rule: facts by which it holds just so, and facts by which it just does not.
@@ -92,6 +102,12 @@ CASES: dict[str, tuple[list[Facts], list[Facts]]] = {
     "alert_run_failing": ([run(5, 10), run(500, 1000)], [run(4, 10), run(9, 9)]),
     "alert_beat_missing": ([Facts(beat_silent_seconds=60.0)], [Facts(beat_silent_seconds=59.0)]),
     "alert_sweeper_missing": ([Facts(sweep_silent_seconds=60.0)], [Facts(sweep_silent_seconds=59.0)]),
+    "alert_account_login": (
+        [account("expired"), account("needs_login")],
+        [account("expiring"), Facts(publishing=PublishSign())],
+    ),
+    "alert_account_expiring": ([account("expiring")], [account("expired"), account("needs_login")]),
+    "alert_publish_unconfirmed": ([unconfirmed(1, 1.0)], [unconfirmed(1, 0.99), unconfirmed(0, 9.0)]),
     "alert_disk_low": (
         [
             Facts(disks=[DiskSign("m", 99, 1000)]),
@@ -168,6 +184,7 @@ FACTS = st.builds(
     pools=st.none() | st.lists(st.builds(PoolSign, NAMES, COUNTS, COUNTS), max_size=3, unique_by=lambda one: one.process),
     runs=st.none() | st.lists(st.builds(RunSign, st.sampled_from("abc"), NAMES, NAMES, COUNTS, COUNTS), max_size=3, unique_by=lambda one: one.task_id),
     disks=st.none() | st.lists(st.builds(DiskSign, NAMES, COUNTS, COUNTS), max_size=4),
+    publishing=st.none() | st.builds(PublishSign, st.lists(st.builds(AccountSign, st.sampled_from("abc"), NAMES, NAMES, st.sampled_from(("expired", "expiring"))), max_size=3, unique_by=lambda one: one.account_id), COUNTS, NAMES, st.floats(0, 1e6)),
     beat_silent_seconds=SECONDS,
     sweep_silent_seconds=SECONDS,
 )  # fmt: skip

@@ -67,6 +67,18 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The disk of the data directory on {machine} has {percent} % ({megabytes} MB) left; make room.",
         "{machine} 上数据目录所在磁盘仅剩 {percent}%（{megabytes} MB）；请清理空间。",
     ),
+    "alert_account_login": (
+        "The account {name} on {platform} must be logged in again ({reason}); {held} tasks wait for that. Use ./cascade account login {name}, or replace its cookies: they go on by themselves then.",
+        "{platform} 账号“{name}”需要重新登录（{reason}），有 {held} 个任务在等待；请用 ./cascade account login {name} 登录或更换 Cookie，之后任务会自动继续。",
+    ),
+    "alert_account_expiring": (
+        "The login of the account {name} on {platform} ends within three days; renew it with ./cascade account login {name}, or replace its cookies, before tasks have to wait.",
+        "{platform} 账号“{name}”的登录将在三天内过期；请提前用 ./cascade account login {name} 续期或更换 Cookie，以免任务等待。",
+    ),
+    "alert_publish_unconfirmed": (
+        "Of {count} publish tasks nobody knows whether they are on their platform, of the oldest ({task_id}) for {hours} h; look at the platform, then say it with ./cascade publish confirm {task_id}.",
+        "有 {count} 个发布任务结果未确认，最久的（{task_id}）已有 {hours} 小时；请到平台查看，然后用 ./cascade publish confirm {task_id} 确认。",
+    ),
     "alert_test": ("This is a test: alerts reach you here.", "这是一条测试消息：告警可以送达这里。"),
     "alert_try": ("test", "测试"),
     "alert_warning": ("warning", "警告"),
