@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from backend.domain.answers import retry_after
 from backend.domain.errors import CascadeError, WorkError
-from backend.domain.ports import HttpResponse
-from backend.domain.publishing import Credentials
+from backend.domain.ports import Desk, HttpResponse
+from backend.domain.publishing import AccountVerdict, Credentials, Health
 from backend.domain.secrecy import excerpt, worth_hiding
 
 SLOW_DOWN_SECONDS = 60.0
+EXPIRING_WITHIN = timedelta(hours=72)
+HEALTH = {
+    "session_expired": Health.EXPIRED,
+    "login_required": Health.NEEDS_LOGIN,
+    "rate_limited": Health.COOLING,
+}
 
 
 def secrets_of(credentials: Credentials) -> tuple[str, ...]:
@@ -44,6 +50,13 @@ def expired(platform: str, response: HttpResponse, said: str) -> WorkError:
     return WorkError("session_expired", platform=platform, detail=said, response_status=response.status)
 
 
+def human_check(platform: str, response: HttpResponse, said: str, place: str) -> WorkError:
+    """The platform wants to see a person before it goes on."""
+    return WorkError(
+        "login_required", platform=platform, place=place, detail=said, response_status=response.status
+    )
+
+
 def too_fast(platform: str, response: HttpResponse, said: str, usual: float = SLOW_DOWN_SECONDS) -> WorkError:
     """The platform wants the account to wait."""
     wait = wait_of(response.headers, usual)
@@ -74,3 +87,28 @@ def failed(platform: str, response: HttpResponse, said: str, *, ambiguous: bool)
         detail=said,
         response_status=response.status,
     )
+
+
+def verdict(error: WorkError, account_id: str, version: int) -> AccountVerdict:
+    """What the error says about the account. Raises it again when it says nothing."""
+    health = HEALTH.get(error.code)
+    if health is None:
+        raise error
+    until = None
+    if health is Health.COOLING:
+        until = datetime.now(UTC) + timedelta(seconds=error.retry_after or SLOW_DOWN_SECONDS)
+    return AccountVerdict(account_id, version, health, error.code, error.sentence(), until)
+
+
+def well(account_id: str, version: int, profile: str, ends: datetime | None = None) -> AccountVerdict:
+    """An account that works; it is `EXPIRING` when its login ends soon."""
+    soon = ends is not None and ends - datetime.now(UTC) < EXPIRING_WITHIN
+    return AccountVerdict(
+        account_id, version, Health.EXPIRING if soon else Health.OK, expires_at=ends, profile=profile
+    )
+
+
+def stop_if_told(desk: Desk) -> None:
+    """Go no further when the work must stop. Raises `WorkError`."""
+    if desk.wait(0):
+        raise WorkError("publish_stopped")

@@ -16,7 +16,6 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    Health,
     LoginPrompt,
     Manuscript,
     Prepared,
@@ -71,14 +70,11 @@ class WebhookPublisher:
     ) -> AccountVerdict:
         """A signed HEAD: whatever answers is there; 401 and 403 say that the secret is refused."""
         response = self._send("HEAD", b"", credentials, desk, {})
-        if response.status in {401, 403}:
-            error = refusing.expired(NAME, response, refusing.words(response, credentials))
-            return AccountVerdict(account_id, version, Health.EXPIRED, error.code, str(error))
         # Many receivers know POST only, which is no fault.
         if response.status >= 400 and response.status not in {405, 501}:
-            raise self._trouble(response, credentials)
+            return refusing.verdict(self._trouble(response, credentials), account_id, version)
         host = urlsplit(credentials.fields.get("url", "")).hostname or ""
-        return AccountVerdict(account_id, version, Health.OK, profile=host)
+        return refusing.well(account_id, version, host)
 
     def log_in(
         self,

@@ -7,6 +7,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{platform} does not accept this login any more; enter new cookies or a new secret, or log in again.",
         "{platform} 不再接受此登录；请更新 Cookie 或密钥，或重新登录。",
     ),
+    "login_required": (
+        "{platform} wants a person to prove that this is no machine; open {place} in a browser with this account, pass the check, then check the account here.",
+        "{platform} 要求人工验证；请用此账号在浏览器中打开 {place} 完成验证，然后在此处重新检查账号。",
+    ),
     "rate_limited": (
         "{platform} asks this account to slow down; it goes on by itself in {seconds} seconds.",
         "{platform} 要求此账号降低频率；{seconds} 秒后自动继续。",
@@ -19,17 +23,49 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{platform} had a fault of its own (HTTP {status}); this is tried again later.",
         "{platform} 自身出错（HTTP {status}）；稍后会重试。",
     ),
+    "platform_changed": (
+        "{platform} answers in a form that is not known here ({what}); it may have changed, and this version must follow it.",
+        "{platform} 返回了未知的格式（{what}）；对方可能已改版，需要更新本程序。",
+    ),
+    "draft_gone": (
+        "The draft {draft} is no longer at {platform}, and the article may have been published from it; look there and say whether it is.",
+        "{platform} 上已找不到草稿 {draft}，而文章可能已由它发布；请到平台确认是否已发布。",
+    ),
+    "image_unusable": (
+        "The image {image} can't be brought to {platform}: {why}. Mend or remove it and publish again.",
+        "图片 {image} 无法上传到 {platform}：{why}。请修复或删除该图片后重新发布。",
+    ),
     "login_unknown": (
         "{platform} has no login that can be walked through here; enter credentials instead.",
         "{platform} 没有可在此完成的登录方式；请直接填写凭据。",
+    ),
+    "login_refused": (
+        "The login at {platform} was not confirmed ({why}); start it again.",
+        "{platform} 的登录未被确认（{why}）；请重新开始。",
+    ),
+    "publish_stopped": (
+        "The work was told to stop before it was done; it goes on later.",
+        "任务在完成前被要求停止；稍后继续。",
     ),
     "no_title": (
         "The article has no title; {platform} needs one.",
         "文章没有标题；{platform} 要求填写标题。",
     ),
+    "long_title": (
+        "The title has {length} characters; {platform} takes {limit}.",
+        "标题有 {length} 个字符；{platform} 最多允许 {limit} 个。",
+    ),
     "no_content": (
         "The article has no content that {platform} could show.",
         "文章没有 {platform} 可以显示的内容。",
+    ),
+    "local_image": (
+        "The image {image} is a path on your own machine, which nobody else can read; give a complete http(s) address or embed it as data:.",
+        "图片 {image} 是您本机的路径，其他人无法读取；请使用完整的 http(s) 地址或以 data: 形式嵌入。",
+    ),
+    "bad_data_image": (
+        "An embedded image (data:) can't be used: {why}.",
+        "嵌入的图片（data:）无法使用：{why}。",
     ),
     "no_drafts": (
         "{platform} keeps no drafts; publish the article itself.",
@@ -38,6 +74,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "credential_missing": (
         "The credentials for {platform} lack {names}; add it and save again.",
         "{platform} 的凭据缺少 {names}；请补充后重新保存。",
+    ),
+    "cookie_missing": (
+        "The cookies of {platform} lack {names}; copy all cookies of the site while you are logged in.",
+        "{platform} 的 Cookie 缺少 {names}；请在登录状态下复制该网站的全部 Cookie。",
     ),
     "bad_publish_url": (
         "The address for {platform} can't be used: it must be a complete http:// or https:// URL without a user name.",

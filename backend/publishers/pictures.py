@@ -1,0 +1,85 @@
+"""The pictures of an article: where they are, what they are, and which of them nobody but their author can read."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from bs4 import Tag
+
+from backend.domain.errors import CascadeError, InvalidInput
+
+MAX_BYTES = 10 * 1024 * 1024
+DATA = re.compile(r"data:(image/[\w.+-]+)?((?:;[\w=.+-]+)*?)(;base64)?,", re.IGNORECASE)
+MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+)
+
+
+def sources(root: Tag) -> tuple[str, ...]:
+    """Where the article's pictures are, each once and in their order."""
+    found = [str(image.get("src") or "").strip() for image in root.find_all("img")]
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def shown(source: str) -> str:
+    """A picture's name for people: never a whole embedded one, and no query that may hold a token."""
+    if source.startswith("data:"):
+        return source[:24].partition(",")[0] + ",…"
+    return source.partition("?")[0][:120]
+
+
+def is_remote(source: str) -> bool:
+    """Whether it has a complete address on the web; `//host/…` counts."""
+    try:
+        parts = urlsplit(source)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https", ""} and bool(parts.netloc)
+
+
+def troubles(images: tuple[str, ...]) -> list[CascadeError]:
+    """Why some of these pictures can go nowhere."""
+    found: list[CascadeError] = []
+    for source in images:
+        if source.startswith("data:"):
+            why = _data_trouble(source)
+            if why:
+                found.append(InvalidInput("bad_data_image", why=why))
+        elif not is_remote(source):
+            found.append(InvalidInput("local_image", image=shown(source)))
+    return found
+
+
+def _data_trouble(source: str) -> str:
+    content = embedded(source)
+    if content is None:
+        return "it can't be decoded"
+    if len(content) > MAX_BYTES:
+        return f"it is larger than {MAX_BYTES // 1024 // 1024} MB"
+    return "" if kind_of(content) else "it is neither PNG, JPEG, GIF nor WebP"
+
+
+def embedded(source: str) -> bytes | None:
+    """The bytes of a `data:` picture, `None` when they can't be read."""
+    head = DATA.match(source)
+    if head is None:
+        return None
+    content = unquote_to_bytes(source[head.end() :])
+    if not head.group(3):
+        return content
+    try:
+        return base64.b64decode(re.sub(rb"\s", b"", content), validate=True)
+    except (ValueError, binascii.Error):
+        return None
+
+
+def kind_of(content: bytes) -> str:
+    """The media type, from the first bytes and not from anybody's word; empty for what is no picture."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for magic, kind in MAGIC if content.startswith(magic)), "")

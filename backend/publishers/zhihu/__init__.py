@@ -1,0 +1,1 @@
+"""Zhihu over HTTP with the cookies of a logged-in browser."""
