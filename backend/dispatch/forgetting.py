@@ -98,6 +98,12 @@ class Forgetter:
             ),
             self._paged("sweep_old_deliveries", days, retention.old_deliveries, retention.prune_deliveries),
             self._paged(
+                "sweep_old_publish_tasks",
+                days,
+                retention.old_publish_tasks,
+                retention.prune_publish_tasks,
+            ),
+            self._paged(
                 "sweep_old_allocations",
                 days,
                 retention.old_allocations,

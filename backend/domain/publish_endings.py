@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
 
 from backend.domain.messages import render
 from backend.domain.orders import Failure
@@ -50,7 +49,7 @@ class PublishPolicy:
 
     attempts: int = 5
     confirmations: int = 8
-    executions: int = 20
+    executions: int = 12
     base_seconds: float = 30.0
     call_seconds: float = 45.0
     cooling_seconds: float = 900.0
@@ -237,7 +236,8 @@ def _found(
 def _held(policy: PublishPolicy, task: Standpoint, failure: Failure, now: datetime) -> Hold | Again:
     if not task.account_holds:
         # It was said of credentials that are no longer the account's: with the new ones it is tried at once.
-        return Again(STALE_SECONDS, "credentials_replaced", render("credentials_replaced", "en", {}))
+        seconds = max(STALE_SECONDS, failure.retry_after or 0.0)
+        return Again(seconds, "credentials_replaced", render("credentials_replaced", "en", {}))
     health = HEALTH_OF[failure.code]
     until = _until(policy, failure, now) if health is Health.COOLING else None
     return Hold(health, failure.message, until)
@@ -311,16 +311,3 @@ def account_after(policy: PublishPolicy, verdict: AccountVerdict, now: datetime)
         due,
         verdict.expires_at,
     )
-
-
-HeldWhy = Literal["account_expired", "account_needs_login", "account_cooling", "account_off"]
-HELD_CODES: dict[Health, HeldWhy] = {
-    Health.EXPIRED: "account_expired",
-    Health.NEEDS_LOGIN: "account_needs_login",
-    Health.COOLING: "account_cooling",
-}
-
-
-def held_code(health: Health, *, is_active: bool = True) -> HeldWhy:
-    """The one word for why a task is held, for an account that may not publish."""
-    return HELD_CODES[health] if is_active else "account_off"

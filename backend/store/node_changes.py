@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -12,7 +12,7 @@ from backend.domain.nodes import is_gone
 from backend.store import alerts, credentials, nodes, planning, recovery, transitions
 from backend.store.columns import now
 from backend.store.nodes import NodeView, by_name, get_node, settings_of
-from backend.store.tables import Allocation, Node, WorkItem
+from backend.store.tables import Allocation, Node, PublishAccount, WorkItem
 from backend.store.transitions import Change
 
 RUNNING = ("claimed", "executing")
@@ -78,6 +78,8 @@ def delete_node(session: Session, node_id: str, *, force: bool, actor: str) -> N
     # Decided by what stands after the compare-and-sets: a worker may have begun something meanwhile.
     _refuse_if_busy(session, row, ("pending", *RUNNING))
     credentials.forget(session, node_id)
+    # Their cookies begin anew at the address of whoever uses them next.
+    session.execute(update(PublishAccount).where(PublishAccount.node_id == node_id).values(node_id=None))
     alerts.close_alerts(session, node_id, *OWN_ALERTS)
     session.delete(row)
 

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from backend import metrics
 from backend.domain.orders import Failure
-from backend.store import suspects, transitions
+from backend.store import publish_losses, suspects, transitions
 from backend.store.columns import by_index, now
 from backend.store.deliveries import REPEATABLE_KIND
 from backend.store.session import count_on_commit
-from backend.store.tables import Allocation, Beat, Delivery, PublishTask, Pulse, WorkItem
+from backend.store.tables import Allocation, Beat, Delivery, Pulse, WorkItem
 from backend.store.transitions import Change
 
 SWEEPER = "sweeper"
@@ -26,6 +26,7 @@ GAP_SECONDS = 20.0
 DRAIN_SECONDS = 30.0
 BEAT_LIFE_SECONDS = 15.0
 ATTEMPTS = 3
+REPLANNED = ("update", "publish", "account")
 
 
 def stamp_pulse(session: Session, instance: str, lease_seconds: float) -> None:
@@ -122,21 +123,23 @@ def recover(session: Session, expired: Expired, delivery_attempts: int) -> bool:
 
 def _recover(session: Session, expired: Expired, delivery_attempts: int) -> bool:
     if expired.kind == "publish":
-        return _recover_publish(session, expired)
+        return publish_losses.recover(session, expired)
     if _end_cancelled(session, expired):
         return True
     if expired.kind == "update":
         return _recover_update(session, expired)
+    if expired.kind == "account":
+        return publish_losses.recover_errand(session, expired, spent=expired.attempt >= ATTEMPTS)
     return _recover_deliver(session, expired, delivery_attempts)
 
 
-def _end_cancelled(session: Session, expired: Expired, *more: ColumnElement[bool]) -> bool:
+def _end_cancelled(session: Session, expired: Expired) -> bool:
     """Work that was asked to stop is not tried again; its items and deliveries ended when it was asked."""
     change = Change(
         ("claimed", "executing"), "cancelled", SWEEPER, "cancelled on request; its worker is gone"
     )
-    guards = (*expired.still_holds(), Allocation.cancel_requested.is_(True), *more)
-    values = {"lease_until": None, "ended_at": now(), "updated_at": now()}
+    guards = (*expired.still_holds(), Allocation.cancel_requested.is_(True))
+    values = {"active_account_id": None, "lease_until": None, "ended_at": now(), "updated_at": now()}
     return bool(transitions.move(session, Allocation, [expired.allocation_id], change, *guards, **values))
 
 
@@ -169,7 +172,7 @@ def _recover_deliver(session: Session, expired: Expired, delivery_attempts: int)
     return bool(moved)
 
 
-def _again_or_end(session: Session, expired: Expired, **values: Any) -> str:
+def _again_or_end(session: Session, expired: Expired) -> str:
     """Back to `pending` as the next attempt, or `failed` when attempts are spent; '' when somebody was faster."""
     spent = expired.attempt >= ATTEMPTS
     target = "failed" if spent else "pending"
@@ -183,48 +186,9 @@ def _again_or_end(session: Session, expired: Expired, **values: Any) -> str:
         execution=None,
         lease_until=None,
         updated_at=now(),
-        **values,
         **({"error_code": "lost", "ended_at": now()} if spent else {}),
     )
     return target if moved else ""
-
-
-def _recover_publish(session: Session, expired: Expired) -> bool:
-    """What was submitted is only ever confirmed: its next attempt asks the platform, spent attempts mean `unconfirmed`."""
-    task = session.execute(
-        select(PublishTask.id, PublishTask.submitted_at).where(
-            PublishTask.allocation_id == expired.allocation_id
-        )
-    ).first()
-    submitted = task is not None and task.submitted_at is not None
-    # Whoever cancelled came too late for what was submitted: a person must hear how it ended.
-    if not submitted and _end_cancelled(session, expired, ~_submitted(expired)):
-        _end_publish(session, expired, "cancelled", "cancelled on request; its worker is gone")
-        return True
-    moved = _again_or_end(session, expired, **({"cancel_requested": False} if submitted else {}))
-    if moved == "failed":
-        _end_publish(session, expired, "failed", f"its worker died {expired.attempt} times")
-    return bool(moved)
-
-
-def _submitted(expired: Expired) -> ColumnElement[bool]:
-    of_allocation = PublishTask.allocation_id == expired.allocation_id
-    return exists().where(of_allocation, PublishTask.submitted_at.is_not(None))
-
-
-def _end_publish(session: Session, expired: Expired, target: str, reason: str) -> None:
-    """End the task of a lost allocation: as `target`, or `unconfirmed` when it was submitted."""
-    ids = session.scalars(
-        select(PublishTask.id).where(PublishTask.allocation_id == expired.allocation_id).with_for_update()
-    ).all()
-    doubtful = "it may have been published: look at the platform, then say how it ended"
-    never_begun = Change(("queued",), "cancelled" if target == "cancelled" else "pending", SWEEPER, reason)
-    for change, *guards in (
-        (Change(("running",), "unconfirmed", SWEEPER, doubtful), PublishTask.submitted_at.is_not(None)),
-        (Change(("running",), target, SWEEPER, reason), PublishTask.submitted_at.is_(None)),
-        (never_begun,),
-    ):
-        transitions.move(session, PublishTask, ids, change, *guards, active_account_id=None)
 
 
 def _release_deliveries(session: Session, expired: Expired, delivery_attempts: int) -> None:
@@ -256,21 +220,21 @@ def _release_deliveries(session: Session, expired: Expired, delivery_attempts: i
 
 @dataclass(frozen=True, slots=True)
 class Stranded:
-    """A pending update allocation of a node that is gone."""
+    """A pending allocation of a node that is gone."""
 
     allocation_id: str
     item_count: int
 
 
 def stranded(session: Session, node_ids: Sequence[str]) -> list[Stranded]:
-    """Pending update work of the nodes: of each the oldest."""
+    """Pending work of the nodes: of each the oldest."""
     return [Stranded(*row) for node_id in node_ids for row in session.execute(_stranded_of(node_id))]
 
 
 def _stranded_of(node_id: str) -> Select[str, int]:
     query = (
         select(Allocation.id, Allocation.item_count)
-        .where(Allocation.node_id == node_id, Allocation.state == "pending", Allocation.kind == "update")
+        .where(Allocation.node_id == node_id, Allocation.state == "pending", Allocation.kind.in_(REPLANNED))
         .order_by(Allocation.id)
         .limit(BATCH)
     )
@@ -278,12 +242,19 @@ def _stranded_of(node_id: str) -> Select[str, int]:
 
 
 def replan_some(session: Session, ids: Sequence[str], actor: str = SWEEPER, why: str = GONE) -> int:
-    """Give these allocations' items back to the planner, as far as they are still pending; how many ended."""
+    """Give what these allocations carry back to the planner, as far as they are still pending; how many ended."""
     ended = 0
+    kinds: dict[str, str] = dict(
+        session.execute(select(Allocation.id, Allocation.kind).where(Allocation.id.in_(ids))).tuples().all()
+    )
     for one in sorted(ids):
         change = Change(("pending",), "cancelled", actor, f"replanned: {why}")
-        if transitions.move(session, Allocation, [one], change, ended_at=now(), updated_at=now()):
+        values = {"active_account_id": None, "ended_at": now(), "updated_at": now()}
+        if transitions.move(session, Allocation, [one], change, **values):
             ended += 1
+            if kinds.get(one) != "update":
+                publish_losses.replan(session, one, actor, why)
+                continue
             # The state is looked at in the move: as a condition here, it lets the server walk the items of others.
             items = session.scalars(
                 select(WorkItem.id).where(WorkItem.allocation_id == one).order_by(WorkItem.id)
@@ -294,6 +265,6 @@ def replan_some(session: Session, ids: Sequence[str], actor: str = SWEEPER, why:
 
 
 def replan(session: Session, node_id: str, actor: str = SWEEPER, why: str = GONE) -> int:
-    """Give pending update work of a node that is gone back to the planner; how many allocations ended."""
+    """Give pending work of a node that is gone back to the planner; how many allocations ended."""
     found = stranded(session, [node_id])
     return replan_some(session, [one.allocation_id for one in found], actor, why)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from backend.domain.identifiers import first_id_of
 from backend.domain.states import LIFE_CYCLES
-from backend.store import transitions
+from backend.store import publishing, transitions
 from backend.store.columns import now
 from backend.store.tables import (
     Alert,
@@ -46,6 +46,7 @@ SECONDS_PER_DAY = 86_400.0
 ENDED_RUN = ("completed", "cancelled")
 OPEN_RUN = ("queued", "expanding", "running")
 OPEN_ITEM = OPEN_DELIVERY = ("waiting", "assigned")
+OPEN_PUBLISH = tuple(sorted(LIFE_CYCLES["publish_task"].states - {"success", "failed", "cancelled"}))
 OPEN_ALLOCATION = ("pending", "claimed", "executing")
 
 
@@ -175,6 +176,24 @@ def prune_deliveries(session: Session, ids: Sequence[str]) -> int:
     )
 
 
+def old_publish_tasks(session: Session, days: float, after: str) -> Page:
+    """Publish tasks that ended so long ago, of those behind `after`. What a person must still look at stays."""
+    before = _before(session, days)
+    query = select(PublishTask.id, PublishTask.state, PublishTask.completed_at.label("ended_at")).where(
+        PublishTask.id > after, PublishTask.id < first_id_of(before)
+    )
+    rows = session.execute(query.order_by(PublishTask.id).limit(WINDOW)).all()
+    return _page(rows, "id", [row.id for row in rows if _is_over(row, OPEN_PUBLISH, before)])
+
+
+def prune_publish_tasks(session: Session, ids: Sequence[str]) -> int:
+    """Delete those of the publish tasks that have still ended, with their history."""
+    locked = select(PublishTask.id).where(PublishTask.id.in_(ids), PublishTask.state.not_in(OPEN_PUBLISH))
+    over = session.scalars(locked.with_for_update()).all()
+    publishing.forget_tasks(session, over)
+    return len(over)
+
+
 def old_allocations(session: Session, days: float, after: str) -> Page:
     """Allocations that ended so long ago and belong to no run, of those behind `after`."""
     before = _before(session, days)
@@ -192,8 +211,7 @@ def old_allocations(session: Session, days: float, after: str) -> Page:
 def _named(session: Session, ids: Sequence[str]) -> set[str]:
     """Those that an unfinished delivery or publish task still names."""
     found: set[str] = set()
-    open_publish = LIFE_CYCLES["publish_task"].moves.keys() - {"success", "failed", "cancelled"}
-    for table, states in ((Delivery, OPEN_DELIVERY), (PublishTask, tuple(sorted(open_publish)))):
+    for table, states in ((Delivery, OPEN_DELIVERY), (PublishTask, OPEN_PUBLISH)):
         if ids:
             query = select(table.allocation_id).where(table.allocation_id.in_(ids), table.state.in_(states))
             found.update(one for one in session.scalars(query) if one)

@@ -43,4 +43,52 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The credentials that failed have been replaced meanwhile; it is tried with the new ones.",
         "失败时使用的凭据已被替换，将使用新的凭据重试。",
     ),
+    "account_gone": (
+        "Its account was deleted; write it anew for another account.",
+        "它的账号已被删除；请为其他账号重新创建。",
+    ),
+    "account_gap": (
+        "The account {name} may publish again at {moment}: the gap between its articles, or its daily limit, is not over.",
+        "账号 {name} 要到 {moment} 才能再次发布：发布间隔或每日上限尚未解除。",
+    ),
+    "account_exists": (
+        "There is an account {name} on {platform} already; choose another name, or change that one.",
+        "{platform} 上已有名为 {name} 的账号；请换一个名称，或修改已有账号。",
+    ),
+    "account_in_use": (
+        "The account {name} has {count} publish tasks that have not ended, or is being used right now; cancel them or wait, then delete it.",
+        "账号 {name} 还有 {count} 个未结束的发布任务，或正在使用中；请先取消或等待，再删除。",
+    ),
+    "publish_duplicate": (
+        "The same article is there already for this account: publish task {id} ({state}). Use force to publish it a second time.",
+        "该账号已有相同的文章：发布任务 {id}（{state}）。如确需再次发布，请使用 force。",
+    ),
+    "publish_wrong_platform": (
+        "The account {name} is one of {platform}, not of {asked}.",
+        "账号 {name} 属于 {platform}，而不是 {asked}。",
+    ),
+    "publish_ended": (
+        "The publish task {id} has ended already: {state}.",
+        "发布任务 {id} 已经结束：{state}。",
+    ),
+    "publish_submitted": (
+        "The publish task {id} was submitted to the platform already and can't be cancelled any more; wait for how it ends.",
+        "发布任务 {id} 已提交给平台，无法取消；请等待其结果。",
+    ),
+    "publish_not_failed": (
+        "Only a failed publish task can be tried again; {id} is {state}.",
+        "只有失败的发布任务才能重试；{id} 当前为 {state}。",
+    ),
+    "publish_not_unconfirmed": (
+        "Only an unconfirmed publish task can be confirmed; {id} is {state}.",
+        "只有待确认的发布任务才能确认；{id} 当前为 {state}。",
+    ),
+    "account_moved": (
+        "The account {name} belongs to another node now; it goes on there.",
+        "账号 {name} 现在属于其他节点，将在那里继续。",
+    ),
+    "account_ambiguous": (
+        "Several accounts are named {name}; give the platform too, or the account's id.",
+        "有多个名为 {name} 的账号；请同时指定平台，或使用账号 id。",
+    ),
 }

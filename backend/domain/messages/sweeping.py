@@ -79,6 +79,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "sweep_old_alerts": ("old alerts: deleted", "旧的告警：删除"),
     "sweep_old_runs": ("old runs with all that belongs to them: deleted", "旧的运行及其全部内容：删除"),
     "sweep_old_deliveries": ("old deliveries: deleted", "旧的投递：删除"),
+    "sweep_old_publish_tasks": ("old publish tasks that have ended: deleted", "已结束的旧发布任务：删除"),
     "sweep_old_allocations": ("old allocations of no run: deleted", "不属于任何运行的旧分配：删除"),
     "sweep_old_ticks": ("old ticks of schedules: deleted", "旧的计划触发记录：删除"),
     "sweep_old_history": ("old history: deleted", "旧的历史记录：删除"),

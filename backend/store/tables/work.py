@@ -93,7 +93,8 @@ class Allocation(Base):
     `polled`: claimed by an old child through `pending-tasks`, whose reports name no allocation. `worker` is the process
     of a node that holds it; `alone`: its items were with a worker that died, so it gets a process for itself.
     Publish and account work names its account: `active_account_id` is the account's one slot, empty once no execution can be
-    alive any more. `errand` is what account work is for.
+    alive any more. `errand` is what account work is for; `credential_version` is the one that its execution was given.
+    `task_id` of publish work is its publish task.
     """
 
     __tablename__ = "allocations"
@@ -120,6 +121,7 @@ class Allocation(Base):
     account_id: Mapped[str | None] = mapped_column(ID)
     active_account_id: Mapped[str | None] = mapped_column(ID)
     errand: Mapped[str | None] = mapped_column(ascii_key(8))
+    credential_version: Mapped[int | None] = mapped_column(Integer)
     state: Mapped[str] = mapped_column(STATE)
     attempt: Mapped[int] = mapped_column(Integer, server_default="1")
     execution: Mapped[str | None] = mapped_column(ID)

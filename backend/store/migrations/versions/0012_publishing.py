@@ -24,6 +24,7 @@ def upgrade() -> None:
         ("account_id", ascii_key(36)),
         ("active_account_id", ascii_key(36)),
         ("errand", ascii_key(8)),
+        ("credential_version", sa.Integer()),
     )
     _index("allocations", "active_account_id", unique=True)
     _index("allocations", "account_id", "id")

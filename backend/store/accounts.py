@@ -1,0 +1,339 @@
+"""Accounts on platforms: made, read without their secrets, given new credentials, asked to be checked, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from backend.domain.errors import Conflict, NotFound
+from backend.domain.publishing import Credentials, Errand, Health
+from backend.domain.states import PUBLISH_TASK
+from backend.store.account_health import ACCOUNTS, TASKS, clock, follow_health, lock_account, sealed
+from backend.store.cipher import Cipher
+from backend.store.columns import now
+from backend.store.inserting import insert_missing
+from backend.store.tables import Allocation, Node, PublishAccount, User, core
+
+ALLOCATIONS = core(Allocation)
+OPEN_TASKS = tuple(sorted(PUBLISH_TASK.states - PUBLISH_TASK.finals - {"failed"}))
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """An account as somebody gives it. `min_gap_seconds` and `daily_limit` empty: the platform's usual pace."""
+
+    platform: str
+    name: str
+    credentials: Credentials = field(repr=False)
+    node_id: str | None = None
+    min_gap_seconds: int | None = None
+    daily_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account without its secrets. `busy`: its slot is taken; `waiting` counts its tasks that have not ended.
+
+    `prompt_until`: until when a person may log in with what the account's login shows.
+    """
+
+    id: str
+    platform: str
+    name: str
+    user_id: str
+    user_name: str
+    node_id: str | None
+    node_name: str
+    credential_version: int
+    health: Health
+    health_code: str
+    health_reason: str
+    cooling_until: datetime | None
+    expires_at: datetime | None
+    checked_at: datetime | None
+    check_due_at: datetime | None
+    errand_wanted: Errand | None
+    last_used_at: datetime | None
+    min_gap_seconds: int | None
+    daily_limit: int | None
+    is_active: bool
+    profile: str
+    prompt_until: datetime | None
+    created_at: datetime
+    updated_at: datetime | None
+    busy: bool
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFilter:
+    """Which accounts; an `owner` sees only the own ones."""
+
+    owner: str | None = None
+    platform: str | None = None
+    health: str | None = None
+    node_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrandView:
+    """One work of an account: a check, a login, a publish task's; how far it is, and why it failed."""
+
+    allocation_id: str
+    kind: str
+    errand: Errand | None
+    state: str
+    reason: str
+    error_code: str
+    error_message: str
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a person must look at to log in: the content of a QR code."""
+
+    link: str = field(repr=False)
+    expires_at: datetime
+
+
+def create_account(
+    session: Session, cipher: Cipher, account_id: str, user_id: str, account: NewAccount
+) -> AccountView:
+    """Add the account; `account_id` is drawn before the transaction. Raises `Conflict` when its owner has one of that name there.
+
+    It is checked as soon as its slot is free.
+    """
+    row = {
+        "id": account_id,
+        "platform": account.platform,
+        "name": account.name,
+        "user_id": user_id,
+        "node_id": account.node_id,
+        "credentials": sealed(cipher, account.credentials),
+        "min_gap_seconds": account.min_gap_seconds,
+        "daily_limit": account.daily_limit,
+        "check_due_at": clock(session),
+    }
+    insert_missing(session, PublishAccount, [row])
+    if session.scalar(select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id)) is None:
+        raise Conflict("account_exists", name=account.name, platform=account.platform)
+    return get_account(session, account_id)
+
+
+def get_account(session: Session, account_id: str, owner: str | None = None) -> AccountView:
+    """The account. Raises `NotFound`, also for somebody else's."""
+    rows = _views(session, [ACCOUNTS.c.id == account_id, *_owned(owner)], 1, 0)
+    if not rows:
+        raise NotFound(noun="account", id=account_id)
+    return rows[0]
+
+
+def find_account(session: Session, name: str, platform: str | None = None, owner: str | None = None) -> str:
+    """The id of the account of that id or name. Raises `NotFound`, and `Conflict` when several have the name."""
+    where = [*_owned(owner), *([] if platform is None else [ACCOUNTS.c.platform == platform])]
+    for key in (ACCOUNTS.c.id, ACCOUNTS.c.name):
+        ids = session.scalars(select(ACCOUNTS.c.id).where(key == name, *where).limit(2)).all()
+        if len(ids) > 1:
+            raise Conflict("account_ambiguous", name=name)
+        if ids:
+            return str(ids[0])
+    raise NotFound(noun="account", id=name)
+
+
+def list_accounts(
+    session: Session, which: AccountFilter, *, limit: int = 50, offset: int = 0
+) -> tuple[list[AccountView], int]:
+    """The accounts by platform and name, and how many there are."""
+    where = _where(which)
+    total = session.scalar(select(func.count()).select_from(ACCOUNTS).where(*where)) or 0
+    return _views(session, where, limit, offset), total
+
+
+def _where(which: AccountFilter) -> list[ColumnElement[bool]]:
+    columns = (("platform", which.platform), ("health", which.health), ("node_id", which.node_id))
+    return [
+        *_owned(which.owner),
+        *(ACCOUNTS.c[name] == value for name, value in columns if value is not None),
+    ]
+
+
+def _owned(owner: str | None) -> list[ColumnElement[bool]]:
+    return [] if owner is None else [ACCOUNTS.c.user_id == owner]
+
+
+SHOWN = [
+    column
+    for column in ACCOUNTS.c
+    if column.name not in ("credentials", "login_prompt", "login_prompt_until")
+]
+
+
+def _views(
+    session: Session, where: Sequence[ColumnElement[bool]], limit: int, offset: int
+) -> list[AccountView]:
+    users, nodes = core(User), core(Node)
+    query = (
+        select(
+            *SHOWN,
+            ACCOUNTS.c.login_prompt_until.label("prompt_until"),
+            func.coalesce(users.c.name, "").label("user_name"),
+            func.coalesce(nodes.c.name, "").label("node_name"),
+        )
+        .outerjoin(users, users.c.id == ACCOUNTS.c.user_id)
+        .outerjoin(nodes, nodes.c.id == ACCOUNTS.c.node_id)
+        .where(*where)
+        .order_by(ACCOUNTS.c.platform, ACCOUNTS.c.name, ACCOUNTS.c.id)
+        .limit(limit)
+        .offset(offset)
+    )
+    rows = session.execute(query).all()
+    ids = [row.id for row in rows]
+    busy = set(
+        session.scalars(
+            select(ALLOCATIONS.c.active_account_id).where(ALLOCATIONS.c.active_account_id.in_(ids))
+        )
+    )
+    counts = _open_tasks(session, ids)
+    return [_view(row, row.id in busy, counts.get(row.id, 0)) for row in rows]
+
+
+def _view(row: Any, busy: bool, waiting: int) -> AccountView:
+    values = row._asdict()
+    values["health"] = Health(row.health)
+    values["errand_wanted"] = Errand(row.errand_wanted) if row.errand_wanted else None
+    return AccountView(**values, busy=busy, waiting=waiting)
+
+
+def _open_tasks(session: Session, ids: Sequence[str]) -> dict[str, int]:
+    query = (
+        select(TASKS.c.account_id, func.count())
+        .where(TASKS.c.state.in_(OPEN_TASKS), TASKS.c.account_id.in_(ids))
+        .group_by(TASKS.c.account_id)
+    )
+    return {row[0]: row[1] for row in session.execute(query)} if ids else {}
+
+
+def _locked(session: Session, account_id: str, owner: str | None) -> Any:
+    account = lock_account(session, account_id)
+    if account is None or (owner is not None and account.user_id != owner):
+        raise NotFound(noun="account", id=account_id)
+    return account
+
+
+def replace_credentials(
+    session: Session,
+    cipher: Cipher,
+    account_id: str,
+    credentials: Credentials,
+    *,
+    actor: str,
+    owner: str | None = None,
+) -> AccountView:
+    """Give the account new credentials: a new version, so that no verdict about the old ones applies any more.
+
+    Its health is unknown then, unless the platform still wants it to slow down; held tasks go on, and it is checked soon.
+    """
+    account = _locked(session, account_id, owner)
+    cooling = account.health == Health.COOLING.value
+    health = {} if cooling else {"health": Health.UNKNOWN.value, "health_code": "", "health_reason": ""}
+    _write(
+        session,
+        account_id,
+        credentials=sealed(cipher, credentials),
+        credential_version=account.credential_version + 1,
+        expires_at=None,
+        check_due_at=account.cooling_until if cooling else now(),
+        login_prompt=None,
+        login_prompt_until=None,
+        **health,
+    )
+    follow_health(session, account_id, actor)
+    return get_account(session, account_id)
+
+
+def change_account(
+    session: Session, account_id: str, changes: dict[str, Any], *, actor: str, owner: str | None = None
+) -> AccountView:
+    """Change its `name`, `node_id`, `min_gap_seconds`, `daily_limit` or `is_active`, those that are given.
+
+    Raises `NotFound`, and `Conflict` when another account has the name. Its waiting tasks follow when it is switched.
+    """
+    account = _locked(session, account_id, owner)
+    unknown = changes.keys() - {"name", "node_id", "min_gap_seconds", "daily_limit", "is_active"}
+    if unknown:
+        raise ValueError(f"not to be changed: {sorted(unknown)}")
+    if "name" in changes:
+        same = (ACCOUNTS.c.user_id == account.user_id, ACCOUNTS.c.platform == account.platform)
+        others = select(ACCOUNTS.c.id).where(
+            *same, ACCOUNTS.c.name == changes["name"], ACCOUNTS.c.id != account_id
+        )
+        if session.scalar(others) is not None:
+            raise Conflict("account_exists", name=changes["name"], platform=account.platform)
+    if changes:
+        _write(session, account_id, **changes)
+        follow_health(session, account_id, actor)
+    return get_account(session, account_id)
+
+
+def _write(session: Session, account_id: str, **values: Any) -> None:
+    session.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == account_id).values(**values, updated_at=now()))
+
+
+def want_errand(
+    session: Session, account_id: str, errand: Errand, *, owner: str | None = None
+) -> AccountView:
+    """Ask for a check or a login as soon as the account's slot is free. A login that is wanted is not replaced by a check."""
+    account = _locked(session, account_id, owner)
+    if account.errand_wanted != Errand.LOGIN.value:
+        _write(session, account_id, errand_wanted=errand.value)
+    return get_account(session, account_id)
+
+
+def login_prompt(
+    session: Session, cipher: Cipher, account_id: str, owner: str | None = None
+) -> Prompt | None:
+    """What a person must look at to log in, while it holds. Raises `NotFound`."""
+    query = select(ACCOUNTS.c.login_prompt, ACCOUNTS.c.login_prompt_until, now().label("at"))
+    row = session.execute(query.where(ACCOUNTS.c.id == account_id, *_owned(owner))).first()
+    if row is None:
+        raise NotFound(noun="account", id=account_id)
+    if not row.login_prompt or row.login_prompt_until is None or row.login_prompt_until <= row.at:
+        return None
+    return Prompt(cipher.decrypt(row.login_prompt), row.login_prompt_until)
+
+
+def errands_of(session: Session, account_id: str, limit: int = 20) -> list[ErrandView]:
+    """The account's newest works, newest first."""
+    columns = (
+        *(
+            ALLOCATIONS.c.id,
+            ALLOCATIONS.c.kind,
+            ALLOCATIONS.c.errand,
+            ALLOCATIONS.c.state,
+            ALLOCATIONS.c.reason,
+        ),
+        *(ALLOCATIONS.c.error_code, ALLOCATIONS.c.error_message),
+        *(ALLOCATIONS.c.created_at, ALLOCATIONS.c.ended_at),
+    )
+    query = select(*columns).where(ALLOCATIONS.c.account_id == account_id).order_by(ALLOCATIONS.c.id.desc())
+    return [
+        ErrandView(row[0], row[1], Errand(row[2]) if row[2] else None, *row[3:])
+        for row in session.execute(query.limit(limit))
+    ]
+
+
+def delete_account(session: Session, account_id: str, *, owner: str | None = None) -> None:
+    """Delete the account with its credentials. Raises `NotFound`, and `Conflict` while something of it has not ended."""
+    account = _locked(session, account_id, owner)
+    count = _open_tasks(session, [account_id]).get(account_id, 0)
+    slot = select(ALLOCATIONS.c.id).where(ALLOCATIONS.c.active_account_id == account_id)
+    if count or session.scalar(slot) is not None:
+        raise Conflict("account_in_use", name=account.name, count=count)
+    session.execute(delete(ACCOUNTS).where(ACCOUNTS.c.id == account_id))
