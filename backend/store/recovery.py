@@ -244,9 +244,8 @@ def _stranded_of(node_id: str) -> Select[str, int]:
 def replan_some(session: Session, ids: Sequence[str], actor: str = SWEEPER, why: str = GONE) -> int:
     """Give what these allocations carry back to the planner, as far as they are still pending; how many ended."""
     ended = 0
-    kinds: dict[str, str] = dict(
-        session.execute(select(Allocation.id, Allocation.kind).where(Allocation.id.in_(ids))).tuples().all()
-    )
+    rows = session.execute(select(Allocation.id, Allocation.kind).where(Allocation.id.in_(ids)))
+    kinds = {row.id: row.kind for row in rows}
     for one in sorted(ids):
         change = Change(("pending",), "cancelled", actor, f"replanned: {why}")
         values = {"active_account_id": None, "ended_at": now(), "updated_at": now()}
