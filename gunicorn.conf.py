@@ -1,10 +1,9 @@
-"""The parent's HTTP processes, read from the settings by `gunicorn -c gunicorn.conf.py`."""
+"""The HTTP processes of a parent or a child, read from the settings by `gunicorn -c gunicorn.conf.py`."""
 
 from __future__ import annotations
 
 import gc
 import logging
-import threading
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -13,7 +12,8 @@ from backend.api.context import NAME
 from backend.bootstrap import configure_logging, load_settings
 
 settings = load_settings()
-configure_logging(settings, "parent")
+is_child = settings.node_type == "child"
+configure_logging(settings, "http" if is_child else "parent")
 
 
 class PartLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -29,23 +29,15 @@ class PartLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
 
 
 def pre_fork(server: Any, _worker: object) -> None:
-    """Connections must not be shared by two processes: none is open when a process is forked."""
-    parts = server.app.wsgi().extensions[NAME]
-    parts.engine.dispose()
-    if parts.redis is not None:
-        parts.redis.close()
+    """Nothing that is open may be shared by two processes."""
+    server.app.wsgi().extensions[NAME].before_fork()
     # What is loaded now is shared with every process as long as the collector does not touch it.
     gc.freeze()
 
 
 def post_worker_init(worker: Any) -> None:
-    """Long polls end with their process: gunicorn waits for its threads, and they would wait for work.
-
-    Watching starts here: threads of before the fork would be lost.
-    """
-    parts = worker.app.wsgi().extensions[NAME]
-    parts.children.waits.stopping = lambda: not worker.alive
-    parts.watch(threading.Event())
+    """Threads start here: those of before the fork would be lost."""
+    worker.app.wsgi().extensions[NAME].after_fork(lambda: not worker.alive)
 
 
 def worker_exit(_server: object, _worker: object) -> None:
@@ -59,10 +51,10 @@ def on_exit(_server: object) -> None:
 
 
 host = f"[{settings.host}]" if ":" in settings.host else settings.host
-bind = f"{host}:{settings.port}"
-workers = settings.gunicorn_workers
+bind = f"{host}:{settings.listens_on}"
+workers = 1 if is_child else settings.gunicorn_workers
 worker_class = "gthread"
-threads = settings.gunicorn_threads
+threads = 2 if is_child else settings.gunicorn_threads
 # The app is built once, before the fork: its code is shared between the processes.
 preload_app = True
 timeout = 60
@@ -73,4 +65,4 @@ loglevel = settings.log_level.lower()
 accesslog = None
 # A thread in the master would be lost in every fork, and nothing uses this socket.
 control_socket_disable = True
-proc_name = "cascade-parent"
+proc_name = f"cascade-{settings.node_type}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from importlib.metadata import entry_points
 from ipaddress import ip_network
+from pathlib import Path
 
 from redis import Redis
 from sqlalchemy import Engine
@@ -18,6 +19,7 @@ from backend.api.alerts import alerts
 from backend.api.allocations import allocations
 from backend.api.articles import articles
 from backend.api.cascade import cascade
+from backend.api.child_app import ChildMode, create_child_app
 from backend.api.child_parts import ChildParts
 from backend.api.child_reports import child_reports
 from backend.api.child_work import child_work
@@ -46,6 +48,8 @@ from backend.api.tokens import Tokens
 from backend.api.tracing import log_request_ids, trace
 from backend.api.users import users
 from backend.api.waiting import WorkWaits
+from backend.domain import condition
+from backend.domain.condition import Condition
 from backend.domain.errors import Unavailable
 from backend.domain.retry import RetryPolicy
 from backend.store.cipher import Cipher
@@ -126,7 +130,10 @@ def create_app_from_environment() -> Contract:
     Raises `ConfigurationError` for settings or a schema that can't be used; a database that is away does not
     stop the start.
     """
-    settings = bootstrap.ensure_secret_key(bootstrap.load_settings())
+    settings = bootstrap.load_settings()
+    if settings.node_type == "child":
+        return _create_child_app(settings)
+    settings = bootstrap.ensure_secret_key(settings)
     bootstrap.configure_logging(settings, "parent")
     metrics.share(settings.metrics_dir)
     log_request_ids()
@@ -138,6 +145,33 @@ def create_app_from_environment() -> Contract:
     except Unavailable as error:
         log.warning("%s /readyz says when it can be used", error)
     return app
+
+
+def _create_child_app(settings: Settings) -> Contract:
+    bootstrap.configure_logging(settings, "http")
+    metrics.share(settings.metrics_dir)
+    log_request_ids()
+    return create_child_app(
+        ChildMode(
+            pair=lambda: _pair(settings),
+            condition=lambda: _condition(settings.data_dir),
+            redis=_dashboard_redis(settings),
+            metrics=MetricsPart(settings.metrics_dir, settings.metrics_token),
+        )
+    )
+
+
+def _pair(settings: Settings) -> tuple[str, str]:
+    # Read each time: the parent may rotate it, and few calls come.
+    now = bootstrap.load_settings(data_dir=settings.data_dir, config_file=settings.config_file)
+    return now.api_key, now.api_secret
+
+
+def _condition(data_dir: Path) -> Condition | None:
+    try:
+        return condition.from_text((data_dir / condition.FILE).read_text(encoding="utf-8"))
+    except OSError:
+        return None
 
 
 def _build(settings: Settings) -> Parts:

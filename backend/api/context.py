@@ -60,6 +60,17 @@ class Parts:
     watch: Callable[[threading.Event], None]
     metrics: MetricsPart
 
+    def before_fork(self) -> None:
+        """Connections must not be shared by two processes: none is open when a process is forked."""
+        self.engine.dispose()
+        if self.redis is not None:
+            self.redis.close()
+
+    def after_fork(self, is_stopping: Callable[[], bool]) -> None:
+        """In a process that serves: long polls end with it, or it would wait for them; and it watches for alarms."""
+        self.children.waits.stopping = is_stopping
+        self.watch(threading.Event())
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:

@@ -20,14 +20,15 @@ watching = Blueprint("metrics", __name__)
 def show() -> Response:
     """Everything in Prometheus' text format; parts that are away are shown as down."""
     built = parts()
-    _check(built.metrics.token)
+    check_token(built.metrics.token)
     families = Figures(built.engine, built.redis).families()
     answer = Response(metrics.expose(built.metrics.directory, families), content_type=metrics.CONTENT_TYPE)
     answer.headers["Cache-Control"] = "no-store"
     return answer
 
 
-def _check(token: str) -> None:
+def check_token(token: str) -> None:
+    """Raises `Unauthenticated` unless the request brings the token, where there is one."""
     # A person's login would end; Prometheus sends one token for ever.
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if token and not hmac.compare_digest(given.encode(), token.encode()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +21,11 @@ from backend.cli.output import as_json, result
 @click.pass_context
 def check(context: click.Context, as_data: bool, data_dir: Path | None) -> None:
     """Diagnose configuration, database, Redis and queues; the last line is `ok` or the number of problems."""
-    findings = diagnose(data_dir)
+    context.exit(report(diagnose(data_dir), as_data=as_data))
+
+
+def report(findings: Sequence[Finding], *, as_data: bool = False) -> int:
+    """Print them; 1 when one is a problem, else 0."""
     problems = [one for one in findings if one.problem]
     if as_data:
         as_json([asdict(one) | {"problem": one.problem} for one in findings])
@@ -28,7 +33,7 @@ def check(context: click.Context, as_data: bool, data_dir: Path | None) -> None:
         for one in findings:
             click.echo(_line(one))
         result(say("problems", count=len(problems)) if problems else "ok")
-    context.exit(1 if problems else 0)
+    return 1 if problems else 0
 
 
 def _line(finding: Finding) -> str:

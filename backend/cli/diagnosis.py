@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,28 @@ SAFE_POLICY = "noeviction"
 
 def diagnose(data_dir: Path | None) -> list[Finding]:
     """Every finding, in the order in which things depend on each other."""
+    return _diagnose(data_dir, None, _look)
+
+
+def diagnose_child(data_dir: Path | None, config: Path | None) -> list[Finding]:
+    """Every finding on a machine that is to be a child, whatever its settings call it."""
+    return _diagnose(data_dir, config, _look_at_child_machine)
+
+
+def _diagnose(
+    data_dir: Path | None, config: Path | None, look: Callable[[Settings], Iterator[Finding]]
+) -> list[Finding]:
     try:
-        settings = load_settings(data_dir=data_dir)
+        settings = load_settings(data_dir=data_dir, config_file=config)
     except ConfigurationError as error:
         return [Finding("configuration", error.sentence(language()), say("fix_setting"))]
-    return list(_look(settings))
+    return list(look(settings))
+
+
+def _look_at_child_machine(settings: Settings) -> Iterator[Finding]:
+    yield Finding("configuration", say("settings_read", file=settings.config_file or say("no_file")))
+    yield look_at_directory(settings.data_dir)
+    yield from look_at_child(settings)
 
 
 def _look(settings: Settings) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ REFUSALS = (InvalidInput, NotFound, Conflict, ConfigurationError)
 COMMANDS = {
     "init": ("backend.cli.init:init", "Make database, admin and parent node without starting anything."),
     "up": ("backend.cli.up:up", "Run the whole system in the foreground."),
+    "child": ("backend.cli.child:child", "Run this machine as a remote node of a parent elsewhere."),
     "feed": ("backend.cli.feeds:feed", "Add, import and list feeds."),
     "task": ("backend.cli.tasks:task", "Add, list, pause and resume message tasks."),
     "scheduler": ("backend.cli.scheduling:scheduler", "Start, stop and reload all schedules."),

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from backend.bootstrap import configure_logging, load_settings
 from backend.cli import options
+from backend.cli.child_settings import require_child
 from backend.cli.opening import check_redis, reachable_engine
 from backend.cli.parts import Recipe, environment_of
 from backend.cli.supervision import Supervisor
@@ -22,6 +23,7 @@ from backend.store.schema import require_current
 from backend.store.session import read, transact
 from backend.workers import node
 from backend.workers.attached import Attached
+from backend.workers.remote import Remote
 from config import ROOT, Settings
 
 
@@ -69,6 +71,8 @@ def run(
     if not settings.redis_url:
         raise ConfigurationError("no_redis")
     check_redis(settings.redis_url)
+    if settings.node_type == "child":
+        context.exit(node.main(Remote(require_child(settings), words), workers, settings, metrics_at))
     by_node = _queues_by_node(settings, name, words)
     if len(by_node) == 1:
         [(name, queues)] = by_node.items()

@@ -244,15 +244,4 @@ WORDS: dict[str, tuple[str, str]] = words_child.WORDS | {
         "请启动它，并检查其 parent_api_url、api_key、api_secret；或运行 ./cascade node remove {name}",
     ),
     "child_settings_ok": ("child of {url}", "{url} 的子节点"),
-    "child_settings_missing": ("missing: {names}", "缺少：{names}"),
-    "fix_child_settings": (
-        "on the parent, ./cascade node add NAME (or node credentials NAME) prints them for this config.yaml",
-        "在父节点运行 ./cascade node add NAME（或 node credentials NAME）获取，并写入本机 config.yaml",
-    ),
-    "child_not_enabled": (
-        "cascade.node_type is child, but cascade.enabled is not true",
-        "cascade.node_type 为 child，但 cascade.enabled 不是 true",
-    ),
-    "fix_child_not_enabled": ("set cascade.enabled: true", "设置 cascade.enabled: true"),
-    "parent_answers": ("{url} answers and knows this node", "{url} 有响应，且认识本节点"),
 }

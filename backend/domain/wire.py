@@ -87,6 +87,7 @@ class FullBeat:
     outbox: OutboxReport = EMPTY_OUTBOX
     callback_url: str = ""
     holds: tuple[str, ...] | None = None
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)

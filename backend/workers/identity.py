@@ -14,7 +14,7 @@ FILE = "node.json"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A node at its parent. Nothing in it is secret."""
+    """A node at its parent, and which start of it on which machine the parent answered last. Nothing in it is secret."""
 
     parent_url: str
     node_id: str
@@ -24,9 +24,11 @@ class Identity:
     lease_seconds: float
     renew_seconds: float
     protocol: int
+    instance: str
+    machine: str
 
 
-def identity_of(parent_url: str, heard: Heard) -> Identity:
+def identity_of(parent_url: str, heard: Heard, instance: str, machine: str) -> Identity:
     """What the parent's answer to a beat says."""
     return Identity(
         parent_url,
@@ -37,6 +39,8 @@ def identity_of(parent_url: str, heard: Heard) -> Identity:
         heard.lease_seconds,
         heard.renew_seconds,
         heard.protocol,
+        instance,
+        machine,
     )
 
 

@@ -39,6 +39,10 @@ class Instances:
         names = {path.name for path in self.folder.iterdir() if path.name[0] != "."} - {self.own}
         return any(not self._is_free(name) for name in names)
 
+    def lives(self, instance: str) -> bool:
+        """Whether a process of that start is left; one that nobody here knows has signed off."""
+        return (self.folder / instance).exists() and not self._is_free(instance)
+
     def _is_free(self, name: str) -> bool:
         try:
             with (self.folder / name).open("rb+") as file:

@@ -190,7 +190,7 @@ def work(plan: WorkerPlan, start: Start) -> int:
     settings = plan.settings
     parts = plan.transport.worker(plan.place, start)
     signals = signals_for(settings.redis_url, plan.queue)
-    kit = _kit(settings, signals, plan.slots, plan.plugins)
+    kit = build_kit(settings, signals, plan.slots, plan.plugins)
     leases = Leases(parts.ledger, plan.place.renew_seconds)
     executor = Executor(parts.ledger, parts.outbox, leases, kit, settled=signals.wake, flowed=parts.flowed)
     lane = Lane(
@@ -214,7 +214,8 @@ def work(plan: WorkerPlan, start: Start) -> int:
     return worker.serve()
 
 
-def _kit(settings: Settings, signals: Signals, slots: int, plugins: Plugins) -> Kit:
+def build_kit(settings: Settings, signals: Signals, slots: int, plugins: Plugins) -> Kit:
+    """The tools of phase 2 for this process."""
     if plugins.notifiers:
         bootstrap.guard_requests(settings.egress_allow)
     return Kit(

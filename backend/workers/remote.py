@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
-import random
 import signal
 import threading
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,29 +17,24 @@ from redis.exceptions import RedisError
 from backend import bootstrap
 from backend.dispatch import queues
 from backend.dispatch.broker import fault_of
-from backend.domain import wire
-from backend.domain.errors import (
-    ConfigurationError,
-    CredentialsRefused,
-    ParentAway,
-    ParentRefused,
-)
+from backend.domain.errors import ConfigurationError, CredentialsRefused, ParentAway
 from backend.domain.nodes import OutboxReport
-from backend.domain.protocol import INSTANCE_REFUSED, PROTOCOL, Capabilities, agreed
-from backend.domain.reconnecting import Backoff
+from backend.domain.protocol import PROTOCOL, Capabilities
 from backend.domain.wire import FullBeat, Heard
 from backend.outbound.trusted import TrustedHttpClient
 from backend.workers.claimer import Claimer, Scope
+from backend.workers.condition import ConditionWriter
 from backend.workers.contact import Contact, HttpKeeper, HttpTeller, held
 from backend.workers.credentials import CurrentPair
 from backend.workers.estates import Heir
 from backend.workers.http_ledger import HttpLedger
 from backend.workers.identity import Identity, identity_of, recall, remember
 from backend.workers.instances import Instances
+from backend.workers.introduction import Introduction, this_machine
 from backend.workers.journal import Journal, Who
 from backend.workers.local_queues import LocalQueues
 from backend.workers.outbox import Outbox
-from backend.workers.parent import Call, Pair, Parent
+from backend.workers.parent import Pair, Parent
 from backend.workers.presence import Presence
 from backend.workers.transport import Place, PresenceParts, WorkerParts
 from backend.workers.vitals import Start
@@ -78,7 +70,7 @@ class Remote:
             fault = fault_of(error)
             raise ConfigurationError(fault.code, detail=fault.detail) from error
         bootstrap.build_cipher(self.settings)
-        identity = Introduction(self, instance).be_known()
+        identity = self.be_known(instance)
         own = queues.node_queue(identity.slug)
         for name in self.names:
             queues.check_queue_name(name, [own])
@@ -90,6 +82,50 @@ class Remote:
             identity.lease_seconds,
             identity.renew_seconds,
         )
+
+    def be_known(self, instance: str) -> Identity:
+        """Who this node is: what the parent says, else what it said before. Raises `CascadeError`."""
+        known = recall(self.settings.data_dir, self.settings.parent_url)
+        introduction = Introduction(self.parent(), self.first_beat(instance, known))
+        if known is None:
+            return self.keep(introduction.wait_for_answer(), instance)
+        try:
+            return self.keep(introduction.ask(), instance)
+        except (ParentAway, CredentialsRefused) as error:
+            log.warning("%s", error)
+            return known
+
+    def keep(self, heard: Heard, instance: str) -> Identity:
+        """Remember what the parent said of this node."""
+        identity = identity_of(self.settings.parent_url, heard, instance, this_machine())
+        remember(self.settings.data_dir, identity)
+        return identity
+
+    def first_beat(self, instance: str, known: Identity | None) -> FullBeat:
+        """What this start says of itself before anything runs."""
+        outbox = None if known is None else self.outbox(known.node_id)
+        return FullBeat(
+            instance=instance,
+            version=version("cascade-workers"),
+            host=this_machine(),
+            protocol=PROTOCOL,
+            capabilities=capabilities(installed_sources()),
+            callback_url=self.settings.callback_url,
+            outbox=OutboxReport() if outbox is None else outbox.report(),
+            holds=() if outbox is None else held(self.journal(), outbox),
+            replaces=self._departed(known),
+        )
+
+    def _departed(self, known: Identity | None) -> str:
+        """The start that the parent knows, when it has ended for sure: no process of it is left on this machine."""
+        if known is None or known.machine != this_machine():
+            return ""
+        lives = self.instances(known.node_id, "").lives(known.instance)
+        return "" if lives else known.instance
+
+    def instances(self, node_id: str, own: str) -> Instances:
+        """The starts of this node on this machine."""
+        return Instances(self.settings.data_dir / "instances" / node_id, own)
 
     def worker(self, place: Place, start: Start) -> WorkerParts:
         """See `Transport.worker`."""
@@ -107,7 +143,7 @@ class Remote:
             outbox=outbox,
             ledger=ledger,
             listen=parts.heard,
-            instances=Instances(self.settings.data_dir / "instances" / place.node_id, parts.instance),
+            instances=self.instances(place.node_id, parts.instance),
         )
         teller = HttpTeller(
             parent=parent,
@@ -122,6 +158,10 @@ class Remote:
             instance_lost=_end_node,
         )
         self._start_claiming(parts, contact, stop)
+        writer = ConditionWriter(
+            self.settings.data_dir, parts, contact, self.journal(), outbox, lambda: parent.refused
+        )
+        threading.Thread(target=writer.keep_writing, args=(stop,), name="condition", daemon=True).start()
         return Presence(
             teller=teller,
             ledger=ledger,
@@ -194,60 +234,3 @@ def installed_sources() -> tuple[str, ...]:
 def _end_node() -> None:
     # The supervisor stops everything warm: results are kept, and another start will be refused with a sentence.
     os.kill(os.getppid(), signal.SIGTERM)
-
-
-@dataclass(slots=True)
-class Introduction:
-    """The first beat of a start: who this node is, and that no other live process is it."""
-
-    remote: Remote
-    instance: str
-    backoff: Backoff = field(default_factory=lambda: Backoff(base=1.0, longest=30.0))
-
-    def be_known(self) -> Identity:
-        """What the parent says, else what it said before; at a first start until it answers. Raises `CascadeError`."""
-        settings = self.remote.settings
-        known = recall(settings.data_dir, settings.parent_url)
-        parent, failures = self.remote.parent(), 0
-        while True:
-            try:
-                identity = self._ask(parent, known)
-                remember(settings.data_dir, identity)
-            except (ParentAway, CredentialsRefused) as error:
-                if known is not None:
-                    log.warning("%s", error)
-                    return known
-                failures += 1
-                if failures == 1:
-                    log.error("this child is not known to its parent yet, and waits: %s", error)  # noqa: TRY400
-                time.sleep(self.backoff.limit(failures) * (0.5 + random.random() / 2))  # noqa: S311
-            else:
-                return identity
-
-    def _ask(self, parent: Parent, known: Identity | None) -> Identity:
-        beat = FullBeat(
-            instance=self.instance,
-            version=version("cascade-workers"),
-            host=platform.node(),
-            protocol=PROTOCOL,
-            capabilities=capabilities(installed_sources()),
-            callback_url=self.remote.settings.callback_url,
-            outbox=self._outbox_report(known),
-            holds=self._holds(known),
-        )
-        try:
-            said = parent.call(Call("POST", "/heartbeat", wire.plain(beat), patience=0.0))
-        except ParentRefused as error:
-            if error.parent_code == INSTANCE_REFUSED:
-                raise ConfigurationError("refused", sentence=error.params["detail"]) from error
-            raise
-        heard = wire.from_plain(Heard, said.data)
-        if agreed(PROTOCOL, heard.protocol) is None or not heard.slug:
-            raise ConfigurationError("parent_too_old", url=parent.url)
-        return identity_of(parent.url, heard)
-
-    def _holds(self, known: Identity | None) -> tuple[str, ...]:
-        return () if known is None else held(self.remote.journal(), self.remote.outbox(known.node_id))
-
-    def _outbox_report(self, known: Identity | None) -> OutboxReport:
-        return OutboxReport() if known is None else self.remote.outbox(known.node_id).report()

@@ -27,9 +27,9 @@ REST_SECONDS = 3.0
 
 @dataclass(slots=True)
 class Signals:
-    """Wake-ups, backlog and withdrawals of one queue."""
+    """Wake-ups, backlog and withdrawals of one queue; without a Redis nobody is told, and nothing is known."""
 
-    redis: Redis
+    redis: Redis | None
     queue: str
 
     def wake(self) -> None:
@@ -51,6 +51,8 @@ class Signals:
 
     def ask(self, question: Callable[[Redis], T], otherwise: T) -> T:
         """What Redis answers, or `otherwise` while it does not serve."""
+        if self.redis is None:
+            return otherwise
         try:
             return question(self.redis)
         except RedisError as error:

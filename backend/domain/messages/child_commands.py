@@ -23,4 +23,18 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The parent at {url} is an older Cascade (or a WeRSS) that has no remote nodes of this kind; install a newer release there.",
         "{url} 的父节点版本较旧（或为 WeRSS），不支持此类远程节点；请先升级父节点。",
     ),
+    "join_refused": (
+        "The parent does not take this token ({detail}); each is good once and for a while: make a new one there with ./cascade node token NAME.",
+        "父节点不接受该令牌（{detail}）；令牌只能使用一次且会过期：请在父节点上用 ./cascade node token NAME 重新生成。",
+    ),
+    "child_not_ready": ("This child can't work now: {detail}", "子节点当前无法工作：{detail}"),
+    "child_node_silent": (
+        "its node process does not run; its log says why",
+        "节点进程未运行；原因见其日志",
+    ),
+    "child_parent_away": (
+        "the parent has not answered for {seconds} s; run ./cascade child --check",
+        "父节点已 {seconds} 秒没有响应；请运行 ./cascade child --check",
+    ),
+    "child_no_workers": ("no worker process lives; the log says why", "没有存活的工作进程；原因见日志"),
 }

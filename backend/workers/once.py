@@ -1,0 +1,152 @@
+"""One round of a remote node in this process, without a Redis and without other processes: beat, claim, work, settle, sign off."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from backend import bootstrap, metrics
+from backend.domain.identifiers import new_id
+from backend.domain.wire import Heard
+from backend.workers.claimer import Claimer, Scope
+from backend.workers.contact import Contact, HttpKeeper, HttpTeller
+from backend.workers.estates import Heir
+from backend.workers.execution import Executor
+from backend.workers.http_ledger import HttpLedger
+from backend.workers.identity import Identity, recall
+from backend.workers.introduction import Introduction
+from backend.workers.journal import CLAIMED, Journal, Who
+from backend.workers.kit import Kit
+from backend.workers.lane import Lane
+from backend.workers.leases import Leases
+from backend.workers.node import build_kit
+from backend.workers.outbox import Outbox
+from backend.workers.parent import Parent
+from backend.workers.remote import UPDATE, Remote, capabilities
+from backend.workers.signals import Signals
+from backend.workers.transport import Plugins
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """What a round did: pieces claimed and begun (work of an earlier start may be among the begun), and what waits for the parent still."""
+
+    claimed: int
+    begun: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The parts of one round; made by `open_round`."""
+
+    remote: Remote
+    identity: Identity
+    heard: Heard
+    instance: str
+    parent: Parent
+    journal: Journal
+    outbox: Outbox
+    plugins: Plugins
+
+    def run(self) -> RoundReport:
+        """Claim once and work all of it. Raises `CascadeError` when the parent can't be claimed from."""
+        contact = Contact()
+        contact.answered(self.heard)
+        ledger = HttpLedger(self.parent, self.journal, Who(self.instance, self.instance))
+        self._settle_estates(ledger)
+        try:
+            claimed = len(self._claimer(contact).claim())
+            begun = self._work(ledger)
+        finally:
+            self.outbox.drain(ledger)
+            self._teller(contact).sign_off()
+            self.remote.instances(self.identity.node_id, self.instance).forget(self.instance)
+        return RoundReport(claimed, begun, self.outbox.report().entries)
+
+    def _settle_estates(self, ledger: HttpLedger) -> None:
+        """What an earlier start finished is told, and what it had begun is given back."""
+        instances = self.remote.instances(self.identity.node_id, self.instance)
+        heir = Heir(HttpKeeper(ledger, self.outbox), self.outbox, ledger, list, instances)
+        heir.settle_estates()
+        self.outbox.drain(ledger)
+
+    def _claimer(self, contact: Contact) -> Claimer:
+        return Claimer(
+            parent=self.parent,
+            contact=contact,
+            journal=self.journal,
+            outbox=self.outbox,
+            instance=self.instance,
+            capabilities=capabilities(self.plugins.sources),
+            # What publishes belongs into processes of its own, which a round does not have.
+            scope=Scope("update", UPDATE, self.identity.capacity),
+            offer=lambda _pieces: None,
+        )
+
+    def _teller(self, contact: Contact) -> HttpTeller:
+        return HttpTeller(
+            parent=self.parent,
+            contact=contact,
+            journal=self.journal,
+            outbox=self.outbox,
+            instance=self.instance,
+            version=version("cascade-workers"),
+            capabilities=capabilities(self.plugins.sources),
+            full_seconds=self.remote.settings.heartbeat_seconds,
+        )
+
+    def _work(self, ledger: HttpLedger) -> int:
+        settings, queue = self.remote.settings, f"node:{self.identity.slug}"
+        signals = Signals(None, queue)
+        kit = build_kit(settings, signals, self.identity.capacity, self.plugins)
+        _stop_on_signals(kit)
+        leases = Leases(ledger, self.identity.renew_seconds)
+        leases.start()
+        executor = Executor(ledger, self.outbox, leases, kit, settled=lambda: None)
+        lane = Lane(
+            queue=queue, ledger=ledger, executor=executor, backlog=lambda: 0, withdraw=lambda _order: None
+        )
+        begun = 0
+        try:
+            while self._waits() and not kit.stop.is_set():
+                before = begun
+                begun += lane.serve()
+                if begun == before:
+                    break
+        finally:
+            leases.stop()
+        return begun
+
+    def _waits(self) -> bool:
+        return any(entry.stage == CLAIMED for entry in self.journal.entries())
+
+
+def _stop_on_signals(kit: Kit) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: kit.stop.set())
+
+
+def open_round(remote: Remote) -> Round:
+    """Be known to the parent. Raises `CascadeError` when it is away, refuses, or another process of this node lives."""
+    settings, instance = remote.settings, new_id()
+    metrics.share(settings.metrics_dir)
+    known = recall(settings.data_dir, settings.parent_url)
+    parent = remote.parent()
+    heard = Introduction(parent, remote.first_beat(instance, known)).ask()
+    identity = remote.keep(heard, instance)
+    remote.instances(identity.node_id, instance).arrive()
+    return Round(
+        remote=remote,
+        identity=identity,
+        heard=heard,
+        instance=instance,
+        parent=parent,
+        journal=remote.journal(),
+        outbox=remote.outbox(identity.node_id),
+        plugins=Plugins(sources=bootstrap.load_plugins(bootstrap.SOURCES), notifiers={}),
+    )
