@@ -87,20 +87,12 @@ def _run(
         for name in place.queues
         for number in range(workers)
     ]
+    presence_parts = PresenceParts(place, instance, count, deaths.heard, plugins)
     presence = Child(
-        "presence",
-        lambda: _presence(
-            settings, transport, PresenceParts(place, instance, count, deaths.heard, plugins), metrics_at
-        ),
-        counted=False,
+        "presence", lambda: _presence(settings, transport, presence_parts, metrics_at), counted=False
     )
-    log.info(
-        "node %s: %d workers on each of %s, %d slots each",
-        place.name,
-        workers,
-        ", ".join(place.queues),
-        slots,
-    )
+    told = ", ".join(place.queues)
+    log.info("node %s: %d workers on each of %s, %d slots each", place.name, workers, told, slots)
     # What is loaded and made now is shared with every child as long as the collector does not touch it.
     configure_mappers()
     gc.freeze()
