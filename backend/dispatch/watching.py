@@ -159,7 +159,7 @@ class Watching:
         """Send canaries to idle queues with live workers; whether Redis took them, so that their absence means something."""
         if self.redis is None:
             return False
-        idle = [one.name for one in served if one.attached and one.consumers]
+        idle = [one.name for one in served if one.attached and one.consumers and one.proved]
         token = new_id()
         sent = transact(
             self.engine,
@@ -188,7 +188,7 @@ class Watching:
             usual_seconds=self.usual,
             nodes=read(self.engine, lambda session: signs.node_signs(session, watched_seconds)),
             queues=queue_signs,
-            flows=_attached(queue_signs, served) if flowing else None,
+            flows=_proved(queue_signs, served) if flowing else None,
             pools=pools,
             runs=runs,
             disks=disks,
@@ -211,6 +211,6 @@ def _shortest(thresholds: Thresholds) -> float:
     return min(thresholds.work_seconds or SHORTEST_SLOW_SECONDS, SHORTEST_SLOW_SECONDS)
 
 
-def _attached(found: Sequence[QueueSign], served: Sequence[ServedQueue]) -> list[QueueSign]:
-    names = {one.name for one in served if one.attached}
+def _proved(found: Sequence[QueueSign], served: Sequence[ServedQueue]) -> list[QueueSign]:
+    names = {one.name for one in served if one.attached and one.proved}
     return [one for one in found if one.name in names]

@@ -97,7 +97,7 @@ def _latency(session: Session, current: datetime) -> dict[str, float]:
 
 def _flow(session: Session, current: datetime) -> dict[str, float]:
     # Nothing can flow where nobody works, and nothing is proved to: other figures tell of that.
-    served = {one.name for one in served_queues(session) if one.attached and one.consumers}
+    served = {one.name for one in served_queues(session) if one.attached and one.consumers and one.proved}
     query = select(
         QueueHealth.queue, QueueHealth.settled_at, QueueHealth.canary_settled_at, QueueHealth.served_since
     )

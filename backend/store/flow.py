@@ -17,18 +17,24 @@ from backend.store.inserting import insert_missing
 from backend.store.tables import Allocation, Node, QueueHealth, core
 
 HEALTH = core(QueueHealth)
+PUBLISH = "publish"
 # Longer without a sign of its workers is a break; afterwards they get their time anew.
 BREAK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServedQueue:
-    """A node's queue, and how many live workers it has. Only an attached node's is in the parent's Redis."""
+    """A node's queue, and how many live workers it has. Only an attached node's is in the parent's Redis.
+
+    `proved`: canaries prove that work flows through it. Publish workers start when there is work and end after it: a canary a
+    minute would keep one running for nothing. What waits there for too long, or for nobody, is an alarm all the same.
+    """
 
     name: str
     consumers: int
     attached: bool
     active: bool = True
+    proved: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +50,22 @@ def served_queues(session: Session) -> list[ServedQueue]:
     """The queues of all nodes, with their live workers as presence tells; nodes that are switched off have none."""
     current = _current(session)
     query = select(Node).order_by(Node.node_type, Node.slug)
-    return [_served(row, current) for row in session.scalars(query)]
+    return [one for row in session.scalars(query) for one in _served(row, current)]
 
 
-def _served(row: Node, current: datetime) -> ServedQueue:
+def _served(row: Node, current: datetime) -> list[ServedQueue]:
     attached = row.transport == "attached"
     name = f"node:{row.slug}" if row.node_type else DEFAULT_QUEUE
     limit = PRESENCE_SECONDS if attached else ONLINE_SECONDS
     present = (
         row.is_active and row.presence_at is not None and (current - row.presence_at).total_seconds() < limit
     )
-    return ServedQueue(
-        name, (row.workers_alive if attached else 1) if present else 0, attached, row.is_active
-    )
+    consumers = (row.workers_alive if attached else 1) if present else 0
+    found = [ServedQueue(name, consumers, attached, row.is_active)]
+    if row.node_type and (attached or PUBLISH in row.kinds):
+        # The node's own process serves both: it starts a worker for each publish that waits.
+        found.append(ServedQueue(f"{name}:publish", consumers, attached, row.is_active, proved=False))
+    return found
 
 
 def note_served(session: Session, served: Sequence[ServedQueue]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,10 +141,26 @@ def test_a_queue_whose_canary_does_not_come_back_is_an_alarm_until_it_does(
     assert open_rules(engine) == {("alert_queue_stopped", QUEUE)}
     watched_long(engine)
     found = readiness(engine, redis_client, verbose=True, flow_seconds=300.0)
-    assert {one.name: one.stopped for one in found.queues} == {QUEUE: True}
+    # Nothing is proved of the queue whose workers start when there is work.
+    assert {one.name: one.stopped for one in found.queues} == {QUEUE: True, f"{QUEUE}:publish": False}
     serve(redis_client)
     watching.look(1e6)
     assert open_rules(engine) == set()
+
+
+def test_publish_queues_get_no_canaries_and_an_alarm_when_nobody_serves_what_waits_there(
+    engine: Engine, watching: Watching, redis_client: Redis, node_id: str
+) -> None:
+    queue = f"{QUEUE}:publish"
+    watching.look(1e6)
+    assert (tokens(redis_client) != [], queues.waiting_jobs(redis_client, queue)) == (True, [])
+    waiting = Allocation(id="p", kind="publish", queue=queue, node_id=node_id, state="pending")
+    transact(engine, lambda session: session.add(waiting))
+    change(engine, Node, node_id, workers_alive=0)
+    change(engine, QueueHealth, served_at=now(-61))
+    watching.limits = replace(watching.limits, thresholds=only("alert_queue_unserved"))
+    watching.look(1e6)
+    assert ("alert_queue_unserved", queue) in open_rules(engine)
 
 
 def test_replaced_canaries_do_not_make_the_wait_begin_anew(engine: Engine, watching: Watching) -> None:
