@@ -26,6 +26,13 @@ def sources(root: Tag) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, found)))
 
 
+def addressless(root: Tag) -> tuple[str, ...]:
+    """What pictures without an address are called: theirs was a path such as C:/a.png or file:///a.png, which sanitizing took away."""
+    return tuple(
+        str(image.get("alt") or "without a name") for image in root.find_all("img") if not image.get("src")
+    )
+
+
 def shown(source: str) -> str:
     """A picture's name for people: never a whole embedded one, and no query that may hold a token."""
     if source.startswith("data:"):
@@ -42,10 +49,10 @@ def is_remote(source: str) -> bool:
     return parts.scheme in {"http", "https", ""} and bool(parts.netloc)
 
 
-def troubles(images: tuple[str, ...]) -> list[CascadeError]:
-    """Why some of these pictures can go nowhere."""
-    found: list[CascadeError] = []
-    for source in images:
+def troubles(root: Tag, cover: str) -> list[CascadeError]:
+    """Why some of the article's pictures, or its cover, can go nowhere."""
+    found: list[CascadeError] = [InvalidInput("local_image", image=name) for name in addressless(root)]
+    for source in ((cover,) if cover else ()) + sources(root):
         if source.startswith("data:"):
             why = _data_trouble(source)
             if why:

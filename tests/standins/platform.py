@@ -20,10 +20,11 @@ from email.utils import formatdate
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 from urllib.parse import parse_qs, urlsplit
 
 CONTROL = "/_control/"
+FILES = "/files/"
 
 
 class Kind(StrEnum):
@@ -128,6 +129,7 @@ class PlatformServer:
         self.lock = threading.RLock()
         self.clock_offset = 0.0
         self.calls: list[Call] = []
+        self.files: dict[str, bytes] = {}
         self._faults: list[Fault] = []
         self._published: list[Publication] = []
         self._stopping = threading.Event()
@@ -158,7 +160,7 @@ class PlatformServer:
 
     # What tests do with it.
 
-    def __enter__(self) -> PlatformServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -198,6 +200,11 @@ class PlatformServer:
                 for one in self._faults
                 if (kind and one.kind != kind) or (account and one.account != account)
             ]
+
+    def keep_file(self, name: str, content: bytes) -> str:
+        """Serve these bytes, as some other web server would; their address."""
+        self.files[name] = content
+        return f"{self.base}{FILES}{name}"
 
     def journal(self) -> list[Publication]:
         """Every call that published, in order."""
@@ -315,6 +322,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(
                 owner.control(parts.path.removeprefix(CONTROL), json.loads(body) if body.strip() else {})
             )
+            return
+        if parts.path.startswith(FILES):
+            content = owner.files.get(parts.path.removeprefix(FILES))
+            self._send(Reply(404) if content is None else Reply(200, content))
             return
         host, _, path = parts.path.lstrip("/").partition("/")
         known = host in owner.hosts

@@ -93,11 +93,13 @@ class ZhihuServer(PlatformServer):
         self.strict = strict
         self.open_members = False
         self.renew_session = ""
+        self.result_text = ""
         self.scans: list[int] = [0, 1, 2]
         self.sessions: dict[str, str] = {}
         self.drafts: dict[str, Article] = {}
         self.pictures: dict[str, bytes] = {}
         self.codes: dict[str, Code] = {}
+        self._made = 0
         self._saves = 0
         self._looked_at: set[str] = set()
 
@@ -174,9 +176,8 @@ class ZhihuServer(PlatformServer):
 
     def _draft(self, account: str, call: Call) -> Reply:
         given = call.json
-        article = Article(
-            str(FIRST_ID + len(self.drafts) + 1), account, str(given.get("title", "")), int(self.now())
-        )
+        self._made += 1
+        article = Article(str(FIRST_ID + self._made), account, str(given.get("title", "")), int(self.now()))
         article.content = str(given.get("content") or "")
         self.drafts[article.id] = article
         return Reply(200, self._shown(article) | {"type": "article_draft"})
@@ -304,7 +305,8 @@ class ZhihuServer(PlatformServer):
             "publish": self._shown(article) | {"status": 0, "is_normal": True, "reason": ""},
             "pc_business_params": call.json["data"]["extra_info"]["pc_business_params"],
         }
-        data = {"publish_type": "article", "result": json.dumps(result, ensure_ascii=False)}
+        text = self.result_text or json.dumps(result, ensure_ascii=False)
+        data = {"publish_type": "article", "result": text}
         return Reply(200, {"code": 0, "message": "success", "toast_message": "", "data": data})
 
     def _published_by(self, account: str) -> list[Article]:

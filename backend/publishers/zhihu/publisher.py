@@ -79,8 +79,7 @@ class ZhihuPublisher:
         html = html_of(manuscript.content, manuscript.content_format)
         if not has_something(html):
             found.append(InvalidInput("no_content", platform=NAME))
-        cover = (manuscript.cover,) if manuscript.cover else ()
-        return (*found, *pictures.troubles((*cover, *pictures.sources(tree_of(html)))))
+        return (*found, *pictures.troubles(tree_of(html), manuscript.cover))
 
     def check_session(
         self, account_id: str, version: int, credentials: Credentials, desk: Desk
