@@ -22,7 +22,10 @@ MAX_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class TaskContent:
-    """What a person says about a message task. `headers` is a JSON object as text; without `cron_exp` it runs by hand."""
+    """What a person says about a message task. `headers` is a JSON object as text; without `cron_exp` it runs by hand.
+
+    `autonomous_node_id`: the remote node that runs it while it does not reach its parent; empty for none.
+    """
 
     name: str
     feed_ids: tuple[str, ...] | Literal["all"]
@@ -35,6 +38,7 @@ class TaskContent:
     time_zone: str = "UTC"
     enabled: bool = True
     overlap: str = Overlap.QUEUE.value
+    autonomous_node_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from backend.store.cipher import Cipher
 from backend.store.columns import now
 from backend.store.feeds import missing_feeds
 from backend.store.inserting import chunked
-from backend.store.tables import Delivery, MessageTask, MessageTaskFeed, Tick
+from backend.store.tables import Delivery, MessageTask, MessageTaskFeed, Node, Tick
 from backend.store.withdrawing import end_deliveries, withdraw_task
 
 
@@ -48,6 +48,7 @@ def create_task(session: Session, cipher: Cipher, task_id: str, task: CheckedTas
     """
     if session.get(MessageTask, task_id) is None:
         _check_feeds(session, task.content)
+        _check_autonomous(session, task.content)
         at = ticks.clock(session)
         values = {"next_fire_at": _next_fire_at(session, task_id, task.content, at), **_columns(cipher, task)}
         session.execute(insert(MessageTask).values(id=task_id, **values))
@@ -91,6 +92,8 @@ def update_task(
     if standing.content != before:
         raise Conflict("task_changed", name=standing.content.name)
     _check_feeds(session, after.content)
+    if before.autonomous_node_id != after.content.autonomous_node_id:
+        _check_autonomous(session, after.content)
     _change_feeds(session, standing, after.content)
     values = _columns(cipher, after)
     if _starts_anew(before, after.content):
@@ -181,6 +184,16 @@ def _check_feeds(session: Session, content: TaskContent) -> None:
         raise InvalidInput(fields={"feed_ids": trouble})
 
 
+def _check_autonomous(session: Session, content: TaskContent) -> None:
+    """Only a remote node needs to run something by itself: attached ones see the database or do nothing."""
+    if not content.autonomous_node_id:
+        return
+    node = session.get(Node, content.autonomous_node_id)
+    if node is None or node.transport != "remote":
+        trouble: CascadeError = InvalidInput("no_autonomous_node", id=content.autonomous_node_id)
+        raise InvalidInput(fields={"autonomous_node_id": trouble})
+
+
 def _named(content: TaskContent) -> tuple[str, ...]:
     return () if content.feed_ids == ALL_FEEDS else content.feed_ids
 
@@ -211,6 +224,7 @@ def _columns(cipher: Cipher, task: CheckedTask) -> dict[str, Any]:
         "time_zone": content.time_zone,
         "enabled": content.enabled,
         "overlap": content.overlap,
+        "autonomous_node_id": content.autonomous_node_id or None,
     }
 
 
@@ -227,6 +241,7 @@ def _view(cipher: Cipher, row: MessageTask, feed_ids: Iterable[str]) -> TaskView
         time_zone=row.time_zone,
         enabled=row.enabled,
         overlap=row.overlap,
+        autonomous_node_id=row.autonomous_node_id or "",
     )
     return TaskView(
         id=row.id,

@@ -12,7 +12,7 @@ from backend.domain.nodes import is_gone
 from backend.store import alerts, credentials, nodes, planning, recovery, transitions
 from backend.store.columns import now
 from backend.store.nodes import NodeView, by_name, get_node, settings_of
-from backend.store.tables import Allocation, Node, PublishAccount, WorkItem
+from backend.store.tables import Allocation, MessageTask, Node, PublishAccount, WorkItem
 from backend.store.transitions import Change
 
 RUNNING = ("claimed", "executing")
@@ -80,6 +80,12 @@ def delete_node(session: Session, node_id: str, *, force: bool, actor: str) -> N
     credentials.forget(session, node_id)
     # Their cookies begin anew at the address of whoever uses them next.
     session.execute(update(PublishAccount).where(PublishAccount.node_id == node_id).values(node_id=None))
+    session.execute(
+        update(MessageTask)
+        .where(MessageTask.autonomous_node_id == node_id)
+        .values(autonomous_node_id=None),
+        execution_options={"synchronize_session": False},
+    )
     alerts.close_alerts(session, node_id, *OWN_ALERTS)
     session.delete(row)
 

@@ -13,6 +13,9 @@ from backend.domain.overlap import Overlap
 from backend.domain.states import TickState
 
 
+AUTONOMOUS = "The remote node that collects it on its cron while it does not reach its parent; empty for none."
+
+
 class TaskRequest(Request):
     """A message task to add."""
 
@@ -27,6 +30,7 @@ class TaskRequest(Request):
     time_zone: str = Field("UTC", max_length=64)
     enabled: bool = True
     overlap: Overlap = Overlap.QUEUE
+    autonomous_node_id: Id | Literal[""] = Field("", description=AUTONOMOUS)
 
 
 class TaskChangeRequest(Request):
@@ -43,6 +47,7 @@ class TaskChangeRequest(Request):
     time_zone: str = Field("UTC", max_length=64)
     enabled: bool = True
     overlap: Overlap = Overlap.QUEUE
+    autonomous_node_id: Id | Literal[""] = Field("", description=AUTONOMOUS)
 
 
 class TaskPath(Request):
@@ -70,6 +75,7 @@ class TaskAnswer(Answer):
     time_zone: str
     enabled: bool
     overlap: Overlap
+    autonomous_node_id: str
     paused: bool
     schedule_in_words: str
     next_fire_times: list[datetime]

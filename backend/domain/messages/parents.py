@@ -42,6 +42,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
             "重新启用后会自动恢复。"
         ),
     ),
+    "no_autonomous_node": (
+        "{id!r} is no remote node: only a node that reaches its parent by HTTPS can run message tasks by itself.",
+        "{id!r} 不是远程节点：只有通过 HTTPS 连接父节点的节点才能自主执行消息任务。",
+    ),
+    "not_the_autonomous_node": (
+        "Message task {name} does not name this node as its autonomous node (any more); its results are not taken.",
+        "消息任务 {name} 的自主节点不是（或不再是）本节点；不接受其结果。",
+    ),
     "journal_unusable": (
         "The journal {path} can't be used ({detail}): free space or correct its permissions. Nothing is claimed until then.",
         "无法使用日志文件 {path}（{detail}）：请释放磁盘空间或修正权限。在此之前不会认领任务。",

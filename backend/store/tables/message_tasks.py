@@ -23,7 +23,8 @@ class MessageTask(Base):
     """A saved job. The receiver's URL, headers and cookies are encrypted; `receiver` is '' without one.
 
     `baseline_at`: articles first stored before it are never due. `next_fire_at` is the tick to come, and `None`
-    when there is none: by hand, disabled, or never again.
+    when there is none: by hand, disabled, or never again. `autonomous_node_id`: the remote node that runs it on its cron
+    while it does not reach its parent.
     """
 
     __tablename__ = "message_tasks"
@@ -31,6 +32,7 @@ class MessageTask(Base):
         Index(None, "all_feeds", "enabled"),
         Index(None, "created_at", "id"),
         Index(None, "next_fire_at"),
+        Index(None, "autonomous_node_id"),
         MYSQL,
     )
 
@@ -50,6 +52,7 @@ class MessageTask(Base):
     overlap: Mapped[str] = mapped_column(ascii_key(16), server_default="queue")
     paused: Mapped[bool] = mapped_column(Boolean, server_default=false())
     next_fire_at: Mapped[datetime | None]
+    autonomous_node_id: Mapped[str | None] = mapped_column(ID)
     baseline_at: Mapped[datetime] = mapped_column(server_default=Clock())
     created_at: Mapped[datetime] = mapped_column(server_default=Clock())
 
