@@ -29,9 +29,11 @@ from backend.api.schemas.children import (
 from backend.api.sync_logging import entry, log_refusals
 from backend.api.waiting import hang_up_of
 from backend.dispatch.queues import node_queue, try_wake
+from backend.domain import wire
+from backend.domain.autonomy import TickReport
 from backend.domain.children import read_articles, read_results
 from backend.domain.identifiers import new_id
-from backend.store import children, results, sync_logs, uploads
+from backend.store import autonomy, children, results, sync_logs, uploads
 from backend.store.claims import Ask
 from backend.store.credentials import NodeIdentity
 from backend.store.packages import Package
@@ -189,9 +191,14 @@ def report_completion(body: CompletionRequest) -> HeldAnswer:
 
 
 @child_work.post("/report-result")
-@declare(Access.NODE)
+@declare(Access.NODE, errors=(404, 409), body_bytes=UPLOAD_BYTES)
 def report_result(body: ReportRequest) -> ReportAnswer:
-    """Keep results that name no allocation; of work that was taken through `pending-tasks`, they settle the named feeds."""
+    """Keep results that name no allocation; of work that was taken through `pending-tasks`, they settle the named feeds.
+
+    With `planned_at` they belong to a tick that an autonomous child ran: they merge into that tick's run, each thing once.
+    """
+    if body.planned_at is not None:
+        return _merge_tick(body)
     node, found = asking_node(), read_results(body.results)
     holder, policy = parts().children.holder(node), parts().children.policy
 
@@ -207,3 +214,22 @@ def report_result(body: ReportRequest) -> ReportAnswer:
     settled = transact(parts().engine, write)
     try_wake(parts().redis)
     return ReportAnswer(received=len(body.results), settled=settled)
+
+
+def _merge_tick(body: ReportRequest) -> ReportAnswer:
+    node, policy = asking_node(), parts().children.policy
+    told = body.model_dump(include={"task_id", "planned_at", "items"}) | {
+        "execution": body.execution or new_id()
+    }
+    report = wire.from_plain(TickReport, told)
+    reporter = autonomy.Reporter(node.id, node.name)
+
+    def write(session: Session) -> autonomy.Merged:
+        merged = autonomy.merge(session, reporter, report, policy)
+        said = entry(node.id, merged.kept, task_id=report.task_id, run_id=merged.run_id)
+        sync_logs.record(session, said)
+        return merged
+
+    merged = transact(parts().engine, write)
+    try_wake(parts().redis)
+    return ReportAnswer(received=len(report.items), settled=merged.kept)

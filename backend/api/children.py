@@ -80,9 +80,10 @@ def feeds() -> Reply[list[ChildFeedAnswer]] | Response:
 @declare(Access.NODE, versioned=True)
 def message_tasks() -> Reply[list[ChildTaskAnswer]] | Response:
     """Every enabled message task, as a plain list, with what it takes to deliver. With `If-None-Match`: 304 while nothing changed."""
-    cipher, third_party = parts().cipher, _is_third_party()
+    cipher, third_party, node_id = parts().cipher, _is_third_party(), asking_node().id
     found = read(
-        parts().engine, lambda session: child_lists.tasks_for(session, cipher, third_party=third_party)
+        parts().engine,
+        lambda session: child_lists.tasks_for(session, cipher, node_id, third_party=third_party),
     )
     if (same := unchanged(found)) is not None:
         _mark_synced()

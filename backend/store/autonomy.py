@@ -87,9 +87,7 @@ def _run_of(
     return session.get(Run, run_id, with_for_update=True) if run_id else None
 
 
-def _own(
-    session: Session, task: MessageTask, planned_at: datetime, at: datetime, reporter: Reporter
-) -> str:
+def _own(session: Session, task: MessageTask, planned_at: datetime, at: datetime, reporter: Reporter) -> str:
     """Nobody has decided this tick yet: it becomes a run of the child, and the schedule goes on behind it."""
     reason = f"collected by {reporter.name} while it did not reach its parent"
     run = {
@@ -223,8 +221,6 @@ def _apply(
     apply_items(session, outcome, policy)
     # There is no such allocation: whoever reads the items later must not look for one.
     session.execute(
-        update(WorkItem)
-        .where(WorkItem.allocation_id == report.execution)
-        .values(allocation_id=None),
+        update(WorkItem).where(WorkItem.allocation_id == report.execution).values(allocation_id=None),
         execution_options={"synchronize_session": False},
     )

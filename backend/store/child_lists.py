@@ -28,11 +28,13 @@ class ChildFeed:
     status: int
     created_at: datetime
     updated_at: datetime
+    kind: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChildTask:
-    """A message task in WeRSS's words; `status` is 1 while it is enabled."""
+    """A message task in WeRSS's words; `status` is 1 while it is enabled. `autonomous`: it names the asking node."""
 
     id: str
     name: str
@@ -46,24 +48,44 @@ class ChildTask:
     cookies: str
     created_at: datetime
     updated_at: datetime
+    time_zone: str
+    autonomous: bool
+    paused: bool
 
 
 def feeds_for(session: Session, *, third_party: bool) -> list[ChildFeed]:
     """Every feed, oldest first; a WeRSS child gets the WeChat accounts, because it can collect nothing else."""
     query = select(
-        Feed.id, Feed.faker_id, Feed.name, Feed.cover, Feed.intro, Feed.is_active, Feed.created_at
+        Feed.id,
+        Feed.faker_id,
+        Feed.name,
+        Feed.cover,
+        Feed.intro,
+        Feed.is_active,
+        Feed.created_at,
+        Feed.kind,
+        Feed.url,
     ).order_by(Feed.created_at, Feed.id)
     if third_party:
         query = query.where(Feed.kind == WECHAT)
     return [
         ChildFeed(
-            row.id, row.faker_id, row.name, row.cover, row.intro, int(row.is_active), *[row.created_at] * 2
+            id=row.id,
+            faker_id=row.faker_id,
+            mp_name=row.name,
+            mp_cover=row.cover,
+            mp_intro=row.intro,
+            status=int(row.is_active),
+            created_at=row.created_at,
+            updated_at=row.created_at,
+            kind=row.kind,
+            url=row.url,
         )
         for row in session.execute(query)
     ]
 
 
-def tasks_for(session: Session, cipher: Cipher, *, third_party: bool) -> list[ChildTask]:
+def tasks_for(session: Session, cipher: Cipher, node_id: str, *, third_party: bool) -> list[ChildTask]:
     """Every enabled message task, oldest first.
 
     A WeRSS child takes a task that names none of its feeds for one of all feeds, so it does not get such tasks.
@@ -71,7 +93,7 @@ def tasks_for(session: Session, cipher: Cipher, *, third_party: bool) -> list[Ch
     query = select(MessageTask).where(MessageTask.enabled).order_by(MessageTask.created_at, MessageTask.id)
     named = _named_feeds(session, third_party=third_party)
     return [
-        _task(cipher, row, named)
+        _task(cipher, row, named, node_id)
         for row in session.scalars(query)
         if row.all_feeds or row.id in named or not third_party
     ]
@@ -92,7 +114,7 @@ def _named_feeds(session: Session, *, third_party: bool) -> dict[str, list[str]]
     return named
 
 
-def _task(cipher: Cipher, row: MessageTask, named: Mapping[str, Sequence[str]]) -> ChildTask:
+def _task(cipher: Cipher, row: MessageTask, named: Mapping[str, Sequence[str]], node_id: str) -> ChildTask:
     return ChildTask(
         id=row.id,
         name=row.name,
@@ -106,6 +128,9 @@ def _task(cipher: Cipher, row: MessageTask, named: Mapping[str, Sequence[str]]) 
         cookies=cipher.decrypt(row.cookies),
         created_at=row.created_at,
         updated_at=row.created_at,
+        time_zone=row.time_zone,
+        autonomous=row.autonomous_node_id == node_id,
+        paused=row.paused,
     )
 
 

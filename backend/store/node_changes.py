@@ -81,9 +81,7 @@ def delete_node(session: Session, node_id: str, *, force: bool, actor: str) -> N
     # Their cookies begin anew at the address of whoever uses them next.
     session.execute(update(PublishAccount).where(PublishAccount.node_id == node_id).values(node_id=None))
     session.execute(
-        update(MessageTask)
-        .where(MessageTask.autonomous_node_id == node_id)
-        .values(autonomous_node_id=None),
+        update(MessageTask).where(MessageTask.autonomous_node_id == node_id).values(autonomous_node_id=None),
         execution_options={"synchronize_session": False},
     )
     alerts.close_alerts(session, node_id, *OWN_ALERTS)

@@ -90,21 +90,24 @@ class Expired:
 
     def may_be_recovered(self, session: Session) -> bool:
         """Whether the lease was lost for want of renewals that could have arrived."""
-        return bool(session.scalar(select(_may_recover())))
+        return bool(session.scalar(select(renewals_arrive())))
 
 
 def expired_leases(session: Session) -> list[Expired]:
     """Claimed and executing allocations whose lease is over, unless renewals could not arrive lately."""
     query = (
         select(Allocation.id, Allocation.kind, Allocation.attempt, Allocation.item_count, Allocation.alone)
-        .where(Allocation.state.in_(("claimed", "executing")), Allocation.lease_until < now(), _may_recover())
+        .where(
+            Allocation.state.in_(("claimed", "executing")), Allocation.lease_until < now(), renewals_arrive()
+        )
         .order_by(Allocation.lease_until)
         .limit(BATCH)
     )
     return [Expired(*row) for row in session.execute(query)]
 
 
-def _may_recover() -> ColumnElement[bool]:
+def renewals_arrive() -> ColumnElement[bool]:
+    """Whether children and workers could tell us what they did: not within one lease and a drain after a gap."""
     # A pulse that is itself late has not noticed a gap yet: nothing is recovered until it has.
     return exists().where(Pulse.recover_after <= now(), Pulse.alive_at > now(-GAP_SECONDS))
 

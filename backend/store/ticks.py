@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import NotFound
@@ -15,6 +15,7 @@ from backend.domain.overlap import Verdict
 from backend.domain.schedules import MOST_COUNTED, Due, Schedule, due_ticks
 from backend.store import transitions
 from backend.store.columns import now
+from backend.store.recovery import renewals_arrive
 from backend.store.runs import SCHEDULE
 from backend.store.scheduler import is_running
 from backend.store.starting import RequestedRun, request_run
@@ -71,7 +72,11 @@ def due(session: Session, at: datetime) -> list[DueTask]:
     """Tasks whose tick has come, the longest overdue first; none while the scheduler is stopped."""
     query = (
         select(MessageTask.id, MessageTask.cron_exp, MessageTask.time_zone, MessageTask.next_fire_at)
-        .where(MessageTask.next_fire_at <= at)
+        # After a gap, a child that ran its task by itself tells of it first: else the tick would be collected twice.
+        .where(
+            MessageTask.next_fire_at <= at,
+            or_(MessageTask.autonomous_node_id.is_(None), renewals_arrive()),
+        )
         .order_by(MessageTask.next_fire_at)
         .limit(BATCH)
     )

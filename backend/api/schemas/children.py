@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
 
 from backend.api.schemas.common import Answer, ChildRequest, Id, OptionalId, OrEmpty, PageQuery
 from backend.domain.children import count, text, usable_id
@@ -14,6 +14,7 @@ from backend.domain.children import count, text, usable_id
 MAX_ARTICLES = 10_000
 MAX_ERROR = 2_000
 MAX_RESULTS = 10_000
+MAX_ITEMS = 100
 MAX_PACKAGES = 100
 MAX_ADDRESS = 512
 MAX_RUNNING = 1_000
@@ -114,10 +115,16 @@ class CompletionRequest(ChildRequest):
 
 
 class ReportRequest(ChildRequest):
-    """Results for feeds of a message task; no allocation is named."""
+    """Results for feeds of a message task; no allocation is named.
+
+    An autonomous child names the tick that it ran instead (`planned_at`), and brings `items` with their articles.
+    """
 
     task_id: Id
-    results: list[Record] = Field(max_length=MAX_RESULTS)
+    results: list[Record] = Field(default_factory=list, max_length=MAX_RESULTS)
+    planned_at: AwareDatetime | None = None
+    execution: OptionalId = None
+    items: list[Record] = Field(default_factory=list, max_length=MAX_ITEMS)
 
 
 class HeartbeatAnswer(Answer):
@@ -166,10 +173,15 @@ class ChildFeedAnswer(Answer):
     status: int
     created_at: datetime
     updated_at: datetime
+    kind: str
+    url: str
 
 
 class ChildTaskAnswer(Answer):
-    """A message task, in WeRSS's words: `mps_id` is a JSON list as text, empty for all feeds; `status` 1 is enabled."""
+    """A message task, in WeRSS's words: `mps_id` is a JSON list as text, empty for all feeds; `status` 1 is enabled.
+
+    `autonomous`: the asking node runs it by itself while it does not reach its parent.
+    """
 
     id: str
     name: str
@@ -183,6 +195,9 @@ class ChildTaskAnswer(Answer):
     cookies: str
     created_at: datetime
     updated_at: datetime
+    time_zone: str
+    autonomous: bool
+    paused: bool
 
 
 class HeldAnswer(Answer):

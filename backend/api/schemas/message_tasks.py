@@ -12,8 +12,9 @@ from backend.domain.message_tasks import MAX_NAME as MAX_TASK_NAME
 from backend.domain.overlap import Overlap
 from backend.domain.states import TickState
 
-
-AUTONOMOUS = "The remote node that collects it on its cron while it does not reach its parent; empty for none."
+AUTONOMOUS = (
+    "The remote node that collects it on its cron while it does not reach its parent; empty for none."
+)
 
 
 class TaskRequest(Request):

@@ -50,6 +50,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Message task {name} does not name this node as its autonomous node (any more); its results are not taken.",
         "消息任务 {name} 的自主节点不是（或不再是）本节点；不接受其结果。",
     ),
+    "tick_ahead": (
+        "The tick {planned_at} lies ahead of the parent's clock; correct this machine's clock.",
+        "计划时间 {planned_at} 晚于父节点的时钟；请校准本机时钟。",
+    ),
     "journal_unusable": (
         "The journal {path} can't be used ({detail}): free space or correct its permissions. Nothing is claimed until then.",
         "无法使用日志文件 {path}（{detail}）：请释放磁盘空间或修正权限。在此之前不会认领任务。",
