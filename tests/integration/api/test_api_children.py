@@ -641,6 +641,8 @@ def test_feeds_are_a_plain_list_of_what_a_werss_child_can_collect(api: Api) -> N
         "status",
         "created_at",
         "updated_at",
+        "kind",
+        "url",
     }
     assert (found[0]["faker_id"], found[0]["status"]) == ("fake", 1)
     unchanged = child.get("/feeds", If_None_Match=answer.headers["ETag"])
@@ -680,6 +682,9 @@ def test_message_tasks_are_a_plain_list_with_feeds_as_json_text(api: Api) -> Non
         "cookies",
         "created_at",
         "updated_at",
+        "time_zone",
+        "autonomous",
+        "paused",
     }
     assert child.get("/message-tasks", If_None_Match=answer.headers["ETag"]).status_code == 304
 
