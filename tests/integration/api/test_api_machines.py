@@ -52,6 +52,7 @@ def test_verbose_readiness_lists_queues_with_their_consumers(api_with_redis: Api
     assert {(queue["name"], queue["consumers"], queue["waiting"]) for queue in found["queues"]} == {
         ("default", 0, 0),
         ("node:beijing-1", 1, 0),
+        ("node:beijing-1:publish", 1, 0),
     }
 
 
