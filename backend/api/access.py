@@ -9,6 +9,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from urllib.parse import urlencode
 
 from flask import Flask, current_app, g, redirect, request
+from pydantic import BaseModel
 from werkzeug.wrappers import Response
 
 from backend.api.auth import authenticate, node_pair
@@ -42,7 +43,8 @@ class Declaration:
     from its access and inputs. `media`: content types of an answer that is not in the envelope, `reads`: of a
     body that is no JSON. `creates`: it takes an `Idempotency-Key`. `versioned`: it answers with an
     `ETag` (`backend.api.preconditions`). `body_bytes`: how large a body may be, where a megabyte is too little.
-    `page`: people may come with their browser's login, and who has none is shown where to get one.
+    `unpacked_bytes`: how large a gzip body may be once it is unpacked; 0: none is read. `reads_itself`: the model of a JSON body
+    that the route reads itself, beside others. `page`: people may come with their browser's login, and who has none is shown where to get one.
     `authenticates`: it checks a node's pair itself, in the transaction of what it does, and finds it in `g.node_pair`.
     """
 
@@ -56,6 +58,8 @@ class Declaration:
     body_bytes: int = 0
     authenticates: bool = False
     page: bool = False
+    unpacked_bytes: int = 0
+    reads_itself: type[BaseModel] | None = None
 
 
 class Details(TypedDict, total=False):
@@ -70,6 +74,8 @@ class Details(TypedDict, total=False):
     body_bytes: int
     authenticates: bool
     page: bool
+    unpacked_bytes: int
+    reads_itself: type[BaseModel]
 
 
 def declare(access: Access, **details: Unpack[Details]) -> Callable[[View], View]:

@@ -42,6 +42,7 @@ from backend.api.metrics import watching
 from backend.api.nodes import nodes
 from backend.api.operations import operations
 from backend.api.queue_dashboard import mount
+from backend.api.remote_work import remote_work
 from backend.api.reserve import keep_reserve
 from backend.api.scheduler import scheduler
 from backend.api.tokens import Tokens
@@ -51,7 +52,6 @@ from backend.api.waiting import WorkWaits
 from backend.domain import condition
 from backend.domain.condition import Condition
 from backend.domain.errors import Unavailable
-from backend.domain.retry import RetryPolicy
 from backend.store.cipher import Cipher
 from backend.store.schema import require_current
 from backend.store.session import Patience, is_stuck
@@ -86,6 +86,7 @@ CASCADE_ROUTES = (
     children,
     nodes,
     operations,
+    remote_work,
     scheduler,
 )
 PREFIXES = {"": "/api/v1/cascade", "wx_": "/api/v1/wx/cascade"}
@@ -201,6 +202,7 @@ def _build(settings: Settings) -> Parts:
 
 
 def _build_child_parts(settings: Settings, engine: Engine, redis: Redis | None, cipher: Cipher) -> ChildParts:
+    terms = bootstrap.build_terms(settings)
     leases = Leases(settings.lease_seconds, settings.child_lease_seconds)
     return ChildParts(
         heartbeats=Heartbeats(engine, leases.others),
@@ -208,7 +210,8 @@ def _build_child_parts(settings: Settings, engine: Engine, redis: Redis | None, 
         # The other half of the threads answers everybody else.
         waits=WorkWaits(engine, redis, settings.gunicorn_threads // 2),
         leases=leases,
-        policy=RetryPolicy(settings.item_attempts, settings.retry_base_seconds),
+        policy=terms.items,
+        terms=terms,
     )
 
 

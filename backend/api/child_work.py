@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 from backend.api.access import Access, declare
 from backend.api.answers import SEEDS_CODE, Reply
 from backend.api.context import asking_node, parts
+from backend.api.piece_claims import claim_pieces
 from backend.api.routes import Routes
 from backend.api.schemas.children import (
     ClaimQuery,
@@ -20,6 +20,7 @@ from backend.api.schemas.children import (
     HeldAnswer,
     PackageAnswer,
     PendingQuery,
+    PieceAnswer,
     ReportAnswer,
     ReportRequest,
     TaskStatusRequest,
@@ -27,7 +28,7 @@ from backend.api.schemas.children import (
     UploadRequest,
 )
 from backend.api.sync_logging import entry, log_refusals
-from backend.api.waiting import hang_up_of
+from backend.api.work_waits import NOTHING, RETRY_AFTER_SECONDS, wait_for_work
 from backend.dispatch.queues import node_queue, try_wake
 from backend.domain import wire
 from backend.domain.autonomy import TickReport
@@ -40,9 +41,7 @@ from backend.store.packages import Package
 from backend.store.session import transact
 
 LONGEST_WAIT_SECONDS = 25.0
-RETRY_AFTER_SECONDS = 5
 UPLOAD_BYTES = 64 * 1024 * 1024
-NOTHING = "nothing_pending"
 
 child_work = Routes(
     "child_work",
@@ -54,14 +53,17 @@ log_refusals(child_work)
 
 
 @child_work.post("/claim-task")
-@declare(Access.NODE, authenticates=True)
-def claim_task(query: ClaimQuery, body: ClaimRequest) -> Reply[PackageAnswer | None]:
+@declare(Access.NODE, authenticates=True, errors=(409,))
+def claim_task(query: ClaimQuery, body: ClaimRequest) -> Reply[PackageAnswer | list[PieceAnswer] | None]:
     """Take the node's oldest pending work, each piece once; `wait` up to 25 s for some to come.
 
     A repeated `claim_id` gets the same work again. When too many wait already, the answer is empty and
-    `Retry-After` says when to ask again.
+    `Retry-After` says when to ask again. WeRSS children get one package with all that it needs; our own nodes, which name their
+    `instance`, a list of as many pieces as fit into `slots`.
     """
     wait = min(query.wait, LONGEST_WAIT_SECONDS)
+    if body.instance:
+        return claim_pieces(body, wait)
     found, retry_after = _claim_waiting(_ask(claim_id=body.claim_id), wait)
     if found:
         return Reply(PackageAnswer.model_validate(found[0]))
@@ -83,23 +85,9 @@ def pending_tasks(query: PendingQuery) -> Reply[PackageAnswer | list[PackageAnsw
 
 def _claim_waiting(ask: Ask, seconds: float) -> tuple[Sequence[Package], bool]:
     """The packages, and whether there was no place to wait in."""
-    deadline, waits = time.monotonic() + seconds, parts().children.waits
-    # Whoever can't wait has asked once; so many may be told to come again that each of these calls must be cheap.
-    found, node = _claim(replace(ask, last=seconds <= 0 or waits.full))
-    if found or seconds <= 0:
-        return found, False
-    hung_up = hang_up_of(request.environ)
-    with waits.place(node_queue(node.slug)) as event:
-        if event is None:
-            return [], True
-        while waits.wait(event, deadline, hung_up) and not hung_up():
-            found, _ = _claim(replace(ask, last=False))
-            if found:
-                return found, False
-    if not hung_up():
-        # Work of the last moment; nobody takes work for a child that is gone.
-        found, _ = _claim(ask)
-    return found, False
+    return wait_for_work(
+        lambda last: _claim(replace(ask, last=last)), lambda node: [node_queue(node.slug)], seconds
+    )
 
 
 def _ask(*, limit: int = 1, claim_id: str | None = None, polls: bool = False) -> Ask:

@@ -8,13 +8,20 @@ from sqlalchemy.orm import Session
 from backend.api.access import Access, declare
 from backend.api.answers import Reply
 from backend.api.context import asking_node, parts
+from backend.api.giving_back import give_back
 from backend.api.preconditions import tagged, unchanged
 from backend.api.routes import Routes
 from backend.api.schemas.children import ChildFeedAnswer, ChildTaskAnswer, HeartbeatAnswer, HeartbeatRequest
 from backend.api.sync_logging import entry, log_refusals
+from backend.domain.errors import Conflict
+from backend.domain.protocol import OLDEST, PROTOCOL, TOO_OLD, agreed
 from backend.store import child_lists, sync_logs
 from backend.store.beats import SentBeat
+from backend.store.own_beats import Told
 from backend.store.session import read, transact
+from backend.store.starts import Start
+
+RENEWALS_PER_LEASE = 3
 
 children = Routes(
     "children",
@@ -26,7 +33,7 @@ log_refusals(children)
 
 
 @children.post("/heartbeat")
-@declare(Access.NODE, authenticates=True)
+@declare(Access.NODE, authenticates=True, errors=(409,))
 def heartbeat(body: HeartbeatRequest) -> HeartbeatAnswer:
     """Say that the node lives; whatever the body holds, it is a beat."""
     return _hear(body)
@@ -41,12 +48,32 @@ def heartbeat_by_get() -> HeartbeatAnswer:
 
 def _hear(said: HeartbeatRequest) -> HeartbeatAnswer:
     key, secret = g.node_pair
+    values = _values(said)
+    told = _told(said, values) if said.instance else None
+    beat = SentBeat(key, secret, tuple(values.items()), tuple(said.running), told)
+    heard = parts().children.heartbeats.hear(beat)
+    g.node = heard.node
+    give_back(heard.left)
+    lease_seconds = parts().children.leases.own
+    return HeartbeatAnswer(
+        node_id=heard.node.id,
+        stale=list(heard.stale),
+        name=heard.node.name,
+        slug=heard.node.slug,
+        capacity=heard.node.max_capacity,
+        draining=heard.node.draining,
+        lease_seconds=lease_seconds,
+        renew_seconds=lease_seconds / RENEWALS_PER_LEASE,
+    )
+
+
+def _values(said: HeartbeatRequest) -> dict[str, str | int | list[str]]:
     values: dict[str, str | int | list[str]] = {
         name: value
         for name, value in (
-            ("instance", said.instance),
             ("callback_url", said.callback_url),
             ("version", said.version),
+            ("machine", said.host),
         )
         if value
     }
@@ -56,11 +83,23 @@ def _hear(said: HeartbeatRequest) -> HeartbeatAnswer:
         values["reported_capacity"] = said.capacity
     if said.sources is not None:
         values["sources"] = said.sources
-    heard = parts().children.heartbeats.hear(
-        SentBeat(key, secret, tuple(values.items()), tuple(said.running))
+    return values
+
+
+def _told(said: HeartbeatRequest, values: dict[str, str | int | list[str]]) -> Told:
+    protocol = said.protocol if said.protocol is not None or said.capabilities is None else 1
+    if protocol is not None and agreed(PROTOCOL, protocol) is None:
+        raise Conflict(TOO_OLD, protocol=protocol, oldest=OLDEST)
+    return Told(
+        start=Start(said.instance, said.replaces),
+        values=values,
+        protocol=protocol,
+        capabilities=said.capabilities,
+        outbox=said.outbox,
+        holds=None if said.holds is None else tuple(said.holds),
+        running=tuple(said.running),
+        signs_off=said.signs_off,
     )
-    g.node = heard.node
-    return HeartbeatAnswer(node_id=heard.node.id, stale=list(heard.stale))
 
 
 @children.get("/feeds")

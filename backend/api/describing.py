@@ -95,8 +95,9 @@ def describe(
     parameters += conditions(method, declared)
     if parameters:
         operation.parameters = parameters
-    if signature.body or declared.reads:
-        operation.requestBody = _body(signature.body, declared.reads, schemas)
+    body = signature.body or declared.reads_itself
+    if body or declared.reads:
+        operation.requestBody = _body(body, declared.reads, schemas)
     operation.responses = _responses(method, declared, signature, schemas, any_content_type=any_content_type)
     return operation, schemas
 
@@ -179,6 +180,6 @@ def _statuses(
         found.add(412)
     if method in {"POST", "PUT", "PATCH"}:
         found.add(413)
-    if signature.body:
+    if signature.body or declared.reads_itself:
         found |= {400} if any_content_type else {400, 415}
     return found

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 MEGABYTE = 1024 * 1024
+# What programs read of a conflict beside its code.
+SHOWN = ("existing_id", "standing")
 # pydantic's error types, and our sentences for them.
 FIELD_CODES = {
     "missing": "field_missing",
@@ -85,8 +87,8 @@ def _known(error: CascadeError) -> Response:
     data: dict[str, Any] = {"error": error.code}
     if isinstance(error, InvalidInput):
         data["errors"] = error.field_sentences(language())
-    if isinstance(error, Conflict) and "existing_id" in error.params:
-        data["existing_id"] = error.params["existing_id"]
+    if isinstance(error, Conflict):
+        data |= {name: error.params[name] for name in SHOWN if name in error.params}
     if error.status >= 500 and not isinstance(error, Unavailable):
         log.error("%s %s failed: %s", request.method, asked_path(), error, exc_info=error)
     answer = failure(error.status, error.sentence(language()), data)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from flask import request
+from flask import g, request
 from pydantic import BaseModel
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from backend.api.schemas.common import FormRequest
 from backend.domain.errors import CascadeError
+from backend.domain.wire import unpack
 
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -38,7 +39,15 @@ def read_body(model: type[Model], *, any_content_type: bool = False) -> Model:
 
 
 def read_content() -> bytes:
-    """The raw body. Raises `RequestEntityTooLarge` also for one that came in chunks, without saying its length."""
+    """The body, unpacked where the route takes gzip. Raises as `read_raw`, and `InvalidInput` for gzip that can't be used."""
+    content = read_raw()
+    if g.get("unpacked_bytes") and request.headers.get("Content-Encoding", "").lower() == "gzip":
+        return unpack(content, g.unpacked_bytes)
+    return content
+
+
+def read_raw() -> bytes:
+    """The body as it came. Raises `RequestEntityTooLarge` also for one that came in chunks, without saying its length."""
     content = request.get_data()
     limit = request.max_content_length
     if request.content_length is None and limit is not None and len(content) >= limit:

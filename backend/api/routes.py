@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response, g, jsonify, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.utils import parse_and_store_tags, parse_method, parse_rule
@@ -64,6 +64,7 @@ class Routes(APIBlueprint):
         def view(**path_values: str) -> Response:
             if declaration.body_bytes:
                 request.max_content_length = declaration.body_bytes
+            g.unpacked_bytes = declaration.unpacked_bytes
             inputs = self._read(signature, path_values)
 
             def work() -> Response:

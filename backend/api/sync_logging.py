@@ -26,6 +26,11 @@ OPERATIONS = {
     "upload_articles": ("upload_articles", "push"),
     "report_completion": ("task_completion", "push"),
     "report_result": ("report_result", "push"),
+    "begin": ("begin", "pull"),
+    "checkpoint": ("checkpoint", "push"),
+    "renew": ("renew", "push"),
+    "lost": ("lost", "push"),
+    "settle": ("settle", "push"),
 }
 
 

@@ -10,7 +10,7 @@ import logging
 import select
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,32 +60,34 @@ class WorkWaits:
         return self._count >= self._limit
 
     @contextmanager
-    def place(self, queue: str) -> Iterator[threading.Event | None]:
-        """A place to wait in for work of the queue: the event that is set when there may be some, `None` when all are taken."""
-        event = self._enter(queue)
+    def place(self, *queues: str) -> Iterator[threading.Event | None]:
+        """A place to wait in for work of the queues: the event that is set when there may be some, `None` when all are taken."""
+        event = self._enter(queues)
         try:
             yield event
         finally:
             if event is not None:
-                self._leave(queue, event)
+                self._leave(queues, event)
 
-    def _enter(self, queue: str) -> threading.Event | None:
+    def _enter(self, queues: Sequence[str]) -> threading.Event | None:
         with self._needed:
             if self.full:
                 return None
             event = threading.Event()
             self._count += 1
-            self._events.setdefault(queue, []).append(event)
+            for queue in queues:
+                self._events.setdefault(queue, []).append(event)
             self._start_listener()
             self._needed.notify()
             return event
 
-    def _leave(self, queue: str, event: threading.Event) -> None:
+    def _leave(self, queues: Sequence[str], event: threading.Event) -> None:
         with self._lock:
             self._count -= 1
-            self._events[queue].remove(event)
-            if not self._events[queue]:
-                del self._events[queue]
+            for queue in queues:
+                self._events[queue].remove(event)
+                if not self._events[queue]:
+                    del self._events[queue]
 
     def wait(self, event: threading.Event, deadline: float, hung_up: Callable[[], bool]) -> bool:
         """Until there may be work: True. False at the deadline (monotonic), when the child hung up, or when the process stops."""

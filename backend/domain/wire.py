@@ -5,7 +5,9 @@ Unknown fields are ignored, missing ones have a default. Answers stand in the en
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import zlib
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter
 
+from backend.domain.errors import InvalidInput
 from backend.domain.nodes import OutboxReport
 from backend.domain.orders import Freeze, Outcome, WorkOrder
 from backend.domain.ports import Checkpoint, Lease, Standing
@@ -26,12 +29,16 @@ EMPTY_OUTBOX = OutboxReport()
 
 CHUNK_BYTES = 4 * 1024 * 1024
 """How many bytes of a compressed outcome go into one chunk at most."""
-MAX_CHUNKS = 64
-MAX_OUTCOME_BYTES = 512 * 1024 * 1024
-"""How large an outcome may be once it is unpacked; more is refused as it is being unpacked."""
+MAX_CHUNKS = 16
+MAX_OUTCOME_BYTES = 128 * 1024 * 1024
+"""How large an outcome may be once it is unpacked; more is refused as it is being unpacked.
+
+What is larger goes in parts: checkpoints of some items each, then a settle of the rest.
+"""
 WHOLE_BYTES = 1024 * 1024
 """A larger outcome is staged in chunks."""
 MAX_LEASES = 1000
+GZIP_WINDOW = 31
 
 CHECKPOINTS: dict[str, type[Checkpoint]] = {
     "outcome": Outcome,
@@ -76,7 +83,11 @@ class PresenceBeat:
 
 @dataclass(frozen=True, slots=True)
 class FullBeat:
-    """`POST /heartbeat` with all that a node says of itself. `holds` lists the allocations that it knows to be its own."""
+    """`POST /heartbeat` with all that a node says of itself.
+
+    `holds` lists the allocations that it knows to be its own: what an earlier start held and it does not list is given back
+    at once. `replaces` is the start before this one on the same data directory, which has ended for sure.
+    """
 
     instance: str
     version: str = ""
@@ -105,7 +116,7 @@ class Heard:
     capacity: int = 0
     lease_seconds: float = 45.0
     renew_seconds: float = 15.0
-    is_draining: bool = False
+    draining: bool = False
     stale: tuple[str, ...] = ()
 
 
@@ -164,7 +175,10 @@ class Stands:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """`POST /allocations/{id}/renew` for many leases at once; `progress` by allocation, for the waiting person."""
+    """`POST /allocations/{id}/renew` for many leases at once; `progress` by allocation, for the waiting person.
+
+    A lease without an execution is of work that was claimed and has not begun; its standing is named by the allocation.
+    """
 
     leases: tuple[Lease, ...]
     progress: dict[str, str] = field(default_factory=dict)
@@ -243,6 +257,25 @@ def checkpoint_ask(lease: Lease, progress: Checkpoint) -> CheckpointAsk:
 def checkpoint_from(ask: CheckpointAsk) -> Checkpoint:
     """The checkpoint that was sent. Raises `KeyError` for one that this program does not know."""
     return from_plain(CHECKPOINTS[ask.kind], ask.checkpoint)
+
+
+def pack(content: bytes) -> bytes:
+    """Compress an outcome; the same every time, so that a repeated chunk is the same chunk."""
+    return gzip.compress(content, compresslevel=6, mtime=0)
+
+
+def unpack(packed: bytes, limit: int = MAX_OUTCOME_BYTES) -> bytes:
+    """Read gzip of at most so many unpacked bytes: a small body may hold a terabyte of zeros. Raises `InvalidInput`."""
+    reader = zlib.decompressobj(wbits=GZIP_WINDOW)
+    try:
+        content = reader.decompress(packed, limit + 1)
+    except zlib.error as error:
+        raise InvalidInput("broken_gzip") from error
+    if len(content) > limit or reader.unconsumed_tail:
+        raise InvalidInput("too_large_unpacked", megabytes=limit // (1024 * 1024))
+    if not reader.eof:
+        raise InvalidInput("broken_gzip")
+    return content
 
 
 def digest_of(packed: bytes) -> str:

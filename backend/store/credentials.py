@@ -41,6 +41,8 @@ class NodeIdentity:
     slug: str
     transport: str
     instance: str
+    max_capacity: int = 0
+    draining: bool = False
 
 
 def new_pair() -> Pair:
@@ -104,6 +106,8 @@ def authenticate_many(
             NODES.c.transport,
             NODES.c.instance,
             NODES.c.is_active,
+            NODES.c.max_capacity,
+            NODES.c.draining,
         )
         .join(NODES, NODES.c.id == CREDENTIALS.c.node_id)
         # Ours are ASCII, and databases refuse to compare an ASCII column with anything else.
@@ -119,7 +123,9 @@ def _verdict(row: Any, secret: str) -> NodeIdentity | Forbidden | None:
         return None
     if not row.is_active:
         return Forbidden("node_switched_off", name=row.name)
-    return NodeIdentity(row.id, row.name, row.slug, row.transport, row.instance)
+    return NodeIdentity(
+        row.id, row.name, row.slug, row.transport, row.instance, row.max_capacity, row.draining
+    )
 
 
 def current_keys(session: Session, node_id: str | None = None) -> dict[str, str]:

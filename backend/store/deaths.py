@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
+from backend.domain.ports import Lease
 from backend.store.recovery import BATCH, Expired
 from backend.store.tables import Allocation
 
@@ -20,7 +22,11 @@ class Orphan(Expired):
 
     def still_holds(self) -> tuple[ColumnElement[bool], ...]:
         """It is still this execution's: nobody has recovered it or begun it again meanwhile."""
-        return (Allocation.execution == self.execution, Allocation.attempt == self.attempt)
+        # Claimed work that has not begun has no execution.
+        execution = (
+            Allocation.execution == self.execution if self.execution else Allocation.execution.is_(None)
+        )
+        return (execution, Allocation.attempt == self.attempt)
 
     def may_be_recovered(self, session: Session) -> bool:  # noqa: ARG002  (others ask the database)
         """Its end was seen: no renewal can be under way."""
@@ -37,8 +43,34 @@ def held_by_instance(session: Session, node_id: str, instance: str, cause: str) 
     return _orphans(session, node_id, Allocation.instance == instance, cause, blames=False)
 
 
+def held_by_execution(
+    session: Session, node_id: str, lease: Lease, cause: str, *, blames: bool
+) -> list[Orphan]:
+    """What this execution of the node's holds, if it does."""
+    guards = (
+        Allocation.id == lease.allocation_id,
+        Allocation.attempt == lease.attempt,
+        Allocation.execution == lease.execution,
+    )
+    return _orphans(session, node_id, and_(*guards), cause, blames=blames)
+
+
+def left_by_others(session: Session, node_id: str, instance: str, known: Collection[str]) -> list[Orphan]:
+    """What earlier starts of a remote node claimed or began, and the one that lives now does not know of."""
+    cause = "the node was started again and does not know of it"
+    of_others = or_(Allocation.instance.is_(None), Allocation.instance != instance)
+    found = _orphans(session, node_id, of_others, cause, blames=False, states=("claimed", "executing"))
+    return [one for one in found if one.allocation_id not in known]
+
+
 def _orphans(
-    session: Session, node_id: str, held: ColumnElement[bool], cause: str, *, blames: bool
+    session: Session,
+    node_id: str,
+    held: ColumnElement[bool],
+    cause: str,
+    *,
+    blames: bool,
+    states: tuple[str, ...] = ("executing",),
 ) -> list[Orphan]:
     query = (
         select(
@@ -50,7 +82,7 @@ def _orphans(
             Allocation.execution,
             Allocation.queue,
         )
-        .where(Allocation.node_id == node_id, Allocation.state == "executing", held)
+        .where(Allocation.node_id == node_id, Allocation.state.in_(states), held)
         .order_by(Allocation.id)
         .limit(BATCH)
     )

@@ -69,7 +69,7 @@ def test_a_node_is_known_by_its_pair_in_one_read(engine: Engine) -> None:
     pair = rotate(engine, node_id)
     with counted_statements(engine) as seen:
         known = ask(engine, pair)
-    assert known == NodeIdentity(node_id, "far", "far", "remote", "")
+    assert known == NodeIdentity(node_id, "far", "far", "remote", "", 10)
     assert len(seen) == 1
 
 

@@ -10,6 +10,8 @@ from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
 
 from backend.api.schemas.common import Answer, ChildRequest, Id, OptionalId, OrEmpty, PageQuery
 from backend.domain.children import count, text, usable_id
+from backend.domain.nodes import OutboxReport
+from backend.domain.protocol import PROTOCOL, Capabilities
 
 MAX_ARTICLES = 10_000
 MAX_ERROR = 2_000
@@ -19,6 +21,9 @@ MAX_PACKAGES = 100
 MAX_ADDRESS = 512
 MAX_RUNNING = 1_000
 MAX_SOURCES = 50
+MAX_SLOTS = 10_000
+MAX_HOLDS = 20_000
+LONGEST_WAIT_SECONDS = 10 * 365 * 86_400.0
 
 
 def _web_address(value: object) -> str:
@@ -36,6 +41,42 @@ def _kinds(value: object) -> list[str] | None:
     return sorted({one[:32] for one in _ids(value)})[:MAX_SOURCES] if isinstance(value, list) else None
 
 
+def _start(value: object) -> str:
+    return usable_id(value)[:36]
+
+
+def _version(value: object) -> int | None:
+    return None if value is None else min(count(value), 1_000)
+
+
+def _capabilities(value: object) -> Capabilities | None:
+    if not isinstance(value, dict):
+        return None
+    sources = _kinds(value.get("sources"))
+    return Capabilities(
+        tuple(_kinds(value.get("kinds")) or ()),
+        None if sources is None else tuple(sources),
+        tuple(_kinds(value.get("publishers")) or ()),
+    )
+
+
+def _outbox(value: object) -> OutboxReport | None:
+    if not isinstance(value, dict):
+        return None
+    age = value.get("oldest_seconds")
+    oldest = min(float(count(age)), LONGEST_WAIT_SECONDS) if age is not None else None
+    return OutboxReport(count(value.get("entries")), oldest, count(value.get("dead")))
+
+
+def _holds(value: object) -> list[str] | None:
+    ids = [usable_id(one) for one in value[:MAX_HOLDS]] if isinstance(value, list) else None
+    return None if ids is None else [one for one in ids if one]
+
+
+Start = Annotated[str, BeforeValidator(_start)]
+Version = Annotated[int | None, BeforeValidator(_version)]
+Said = Annotated[Capabilities | None, BeforeValidator(_capabilities)]
+Holds = Annotated[list[str] | None, BeforeValidator(_holds)]
 Attempt = Annotated[int | None, Field(ge=1, le=1_000_000)]
 Record = dict[str, Any]
 
@@ -45,7 +86,21 @@ class HeartbeatRequest(ChildRequest):
 
     model_config = ConfigDict(extra="ignore", openapi_extra={"required": False})  # type: ignore[typeddict-unknown-key]
 
-    instance: Annotated[str, BeforeValidator(lambda value: usable_id(value)[:36])] = ""
+    instance: Start = Field(
+        default="", description="The start of one of our own nodes; WeRSS children have none."
+    )
+    replaces: Start = Field(default="", description="The start before this one, which has ended for sure.")
+    host: Annotated[str, BeforeValidator(lambda value: text(value)[:100])] = ""
+    protocol: Version = None
+    capabilities: Said = Field(
+        default=None, description="The kinds of work and of feeds, and the platforms, that it can do."
+    )
+    outbox: Annotated[OutboxReport | None, BeforeValidator(_outbox)] = None
+    holds: Holds = Field(
+        default=None,
+        description="The allocations that it knows to be its own; what an earlier start held besides is given back.",
+    )
+    signs_off: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
     callback_url: Annotated[str, BeforeValidator(_web_address)] = ""
     version: Annotated[str, BeforeValidator(lambda value: text(value)[:32])] = ""
     workers: Annotated[int | None, BeforeValidator(lambda value: None if value is None else count(value))] = (
@@ -81,6 +136,12 @@ class ClaimRequest(ChildRequest):
     model_config = ConfigDict(extra="ignore", openapi_extra={"required": False})  # type: ignore[typeddict-unknown-key]
 
     claim_id: OptionalId = None
+    instance: Start = Field(
+        default="", description="Our own nodes name their start, and get a list of pieces for their slots."
+    )
+    slots: Annotated[int, BeforeValidator(lambda value: min(count(value), MAX_SLOTS))] = 0
+    protocol: Version = None
+    capabilities: Said = None
 
 
 class PendingQuery(ChildRequest):
@@ -133,6 +194,26 @@ class HeartbeatAnswer(Answer):
     status: Literal["alive"] = "alive"
     node_id: str
     stale: list[str]
+    protocol: int = Field(
+        default=PROTOCOL, description="The version that this parent speaks with its own remote nodes."
+    )
+    name: str
+    slug: str
+    capacity: int = Field(description="How many items it may hold, as people set it.")
+    draining: bool = Field(description="Whether it gets nothing new.")
+    lease_seconds: float = Field(description="For how long its work stays its own without being renewed.")
+    renew_seconds: float = Field(description="How often to renew.")
+
+
+class PieceAnswer(Answer):
+    """Claimed work of one of our own nodes: what it is and how many slots it fills; the order comes with begin."""
+
+    allocation_id: str
+    attempt: int
+    kind: str
+    queue: str
+    size: int
+    alone: bool
 
 
 class PackageFeedAnswer(Answer):

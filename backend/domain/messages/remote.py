@@ -7,6 +7,46 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "This node speaks protocol {protocol} and its parent understands {oldest} and later; install a newer release of Cascade on the node.",
         "该节点使用的协议版本为 {protocol}，而父节点只支持 {oldest} 及以上版本；请在节点上安装更新版本的 Cascade。",
     ),
+    "broken_gzip": (
+        "The body is not complete gzip; compress it again and send it once more.",
+        "请求体不是完整的 gzip 数据；请重新压缩后再次发送。",
+    ),
+    "too_large_unpacked": (
+        "The body holds more than {megabytes} MB once it is unpacked; send it in smaller parts.",
+        "请求体解压后超过 {megabytes} MB；请分成较小的部分发送。",
+    ),
+    "work_superseded": (
+        "This came too late: allocation {id} is not this execution's any more, and other work has taken its place. What was useful was kept; don't send it again.",
+        "提交得太晚：分配任务 {id} 已不属于本次执行，已由其他任务接替。其中有用的内容已保留，请勿再次发送。",
+    ),
+    "chunks_missing": (
+        "Of the {of} chunks of this outcome {missing} are not here; send all of them again, then settle.",
+        "该结果共 {of} 个分块，其中 {missing} 个尚未收到；请全部重新发送后再提交。",
+    ),
+    "chunks_broken": (
+        "The chunks of this outcome don't match its SHA-256; send all of them again, then settle.",
+        "该结果的分块与其 SHA-256 不符；请全部重新发送后再提交。",
+    ),
+    "too_much_staged": (
+        "This node has {megabytes} MB of unsettled chunks here already; settle them first, or try again later.",
+        "该节点已有 {megabytes} MB 未提交的分块；请先提交它们，或稍后再试。",
+    ),
+    "outcome_of_another": (
+        "The outcome names allocation {named}, attempt and execution of which are not the ones it was sent for.",
+        "结果所指的分配任务 {named} 与提交时的分配任务、尝试次数或执行标识不一致。",
+    ),
+    "unknown_checkpoint": (
+        "This parent can't read the checkpoint; the node may be newer than its parent: {detail}",
+        "父节点无法读取该检查点；节点版本可能比父节点新：{detail}",
+    ),
+    "instance_replaced": (
+        "Another start of the node {name} has taken this one's place; this process gets no more work.",
+        "节点 {name} 的另一次启动已取代本进程；本进程不会再得到任务。",
+    ),
+    "instance_refused": (
+        "Another process runs as the node {name}: on {host}, last heard of {seconds} s ago. Stop it, or join this machine as a node of its own with a new token.",
+        "已有另一个进程以节点 {name} 的身份运行：位于 {host}，{seconds} 秒前有过消息。请停止它，或用新的令牌把这台机器作为另一个节点加入。",
+    ),
     "node_too_old_for_kind": (
         "it speaks protocol {protocol}, and {kind} work needs {since}: install a newer release of Cascade on it",
         "其协议版本为 {protocol}，而 {kind} 任务需要 {since}：请在该节点上安装更新版本的 Cascade",
