@@ -34,6 +34,7 @@ from backend.api.feeds import feeds
 from backend.api.health import health
 from backend.api.heartbeats import Heartbeats
 from backend.api.home import home
+from backend.api.joining import joining
 from backend.api.login import login
 from backend.api.login_guard import LoginGuard
 from backend.api.login_page import login_page
@@ -84,6 +85,7 @@ CASCADE_ROUTES = (
     child_reports,
     child_work,
     children,
+    joining,
     nodes,
     operations,
     remote_work,

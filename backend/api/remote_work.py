@@ -17,6 +17,7 @@ from backend.api.schemas.remote import (
     BeginRequest,
     CheckpointRequest,
     LostRequest,
+    OrderAnswer,
     RenewRequest,
     SettledAnswer,
     SettleQuery,
@@ -52,7 +53,7 @@ log_refusals(remote_work)
 
 @remote_work.post("/allocations/<id:allocation_id>/begin")
 @declare(Access.NODE, errors=(409,))
-def begin(path: WorkPath, body: BeginRequest) -> Reply[dict[str, Any] | None]:
+def begin(path: WorkPath, body: BeginRequest) -> Reply[OrderAnswer | None]:
     """Take claimed work; the order holds everything that it needs. Again the same for the same execution, null for any other."""
     node, children = asking_node(), parts().children
     children.require_instance(node, body.instance)
@@ -63,7 +64,7 @@ def begin(path: WorkPath, body: BeginRequest) -> Reply[dict[str, Any] | None]:
             session, children.terms, path.allocation_id, body.attempt, body.execution, taker
         ),
     )
-    return Reply(None if order is None else wire.plain(order), headers=NO_STORE)
+    return Reply(None if order is None else OrderAnswer.model_validate(wire.plain(order)), headers=NO_STORE)
 
 
 @remote_work.post("/allocations/<id:allocation_id>/checkpoint")

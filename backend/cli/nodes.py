@@ -36,6 +36,7 @@ COMMANDS = {
     "list": ("backend.cli.nodes:list_", "List every node."),
     "remove": ("backend.cli.nodes:remove", "Remove a node; its work goes to other nodes."),
     "run": ("backend.cli.running:run", "Run a node on this machine."),
+    "token": ("backend.cli.join_tokens:token", "Make a token that a new node joins with."),
     "set": ("backend.cli.nodes:set_", "Change a node's capacity, quota, address or state."),
 }
 
@@ -49,7 +50,7 @@ def node() -> None:
     """Add, list, change, remove and run nodes."""
 
 
-def _grace(_context: click.Context, _option: click.Parameter, text: str) -> int:
+def duration(_context: click.Context, _option: click.Parameter, text: str) -> int:
     number, unit = (text[:-1], text[-1:]) if text[-1:] in UNITS else (text, "s")
     if not number.isdecimal() or int(number) * UNITS[unit] > LONGEST_GRACE:
         raise click.BadParameter(say("bad_grace"))
@@ -104,7 +105,7 @@ def add(
 @click.argument("name")
 @click.option(
     "--grace",
-    callback=_grace,
+    callback=duration,
     default=DEFAULT_GRACE,
     show_default=True,
     help="How long the pair that stands stays valid: 0, 90s, 30m, 1h, 2d.",

@@ -213,6 +213,14 @@ WORDS: dict[str, tuple[str, str]] = words_child.WORDS | {
     ),
     "next_up": ("Next: ./cascade up starts the parent.", "下一步：运行 ./cascade up 启动父节点。"),
     "node_added": ("Made the node {name}.", "已创建节点 {name}。"),
+    "too_short_ttl": (
+        "a token must live for at least a minute: 5m, 1h, 2d",
+        "令牌有效期至少一分钟：5m、1h、2d",
+    ),
+    "token_once": (
+        "A token for {name}, shown this once; it works once, until {moment}. Run this on the node's machine:",
+        "节点 {name} 的令牌，仅显示这一次；在 {moment} 之前可用一次。请在该节点的机器上运行：",
+    ),
     "secret_once": (
         "Put these lines into config.yaml on the node's machine. The secret is shown this once.",
         "请把以下内容写入该节点机器上的 config.yaml。secret 仅显示这一次。",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backend.dispatch.repairs import ROWS_AT_ONCE, Repair
-from backend.store import retention
+from backend.store import join_tokens, retention, staging
 from backend.store.requests import KEEP_SECONDS
 from backend.store.retention import SECONDS_PER_DAY
 from backend.store.session import read, transact
@@ -69,6 +69,8 @@ class Forgetter:
         found: list[Repair[str] | Repair[Any]] = [
             old_rows(self.engine, "sweep_old_requests", retention.REQUESTS, KEEP_SECONDS),
             old_rows(self.engine, "sweep_old_holds", retention.HOSTS, 0.0),
+            old_rows(self.engine, "sweep_old_join_tokens", retention.JOIN_TOKENS, join_tokens.KEEP_SECONDS),
+            old_rows(self.engine, "sweep_old_chunks", retention.CHUNKS, staging.KEEP_SECONDS),
         ]
         if kept.sync_log_days:
             found += [

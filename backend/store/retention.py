@@ -29,9 +29,11 @@ from backend.store.tables import (
     History,
     Host,
     IdempotentRequest,
+    JoinToken,
     PublishTask,
     Result,
     Run,
+    StagedChunk,
     SyncLog,
     Tick,
     WorkItem,
@@ -70,6 +72,8 @@ ALERTS = Aged(Alert, Alert.closed_at)
 TICKS = Aged(Tick, Tick.decided_at)
 REQUESTS = Aged(IdempotentRequest, IdempotentRequest.created_at)
 HOSTS = Aged(Host, Host.held_until)
+JOIN_TOKENS = Aged(JoinToken, JoinToken.expires_at)
+CHUNKS = Aged(StagedChunk, StagedChunk.created_at)
 
 
 def aged(session: Session, rows: Aged, seconds: float, limit: int = WINDOW) -> list[str]:

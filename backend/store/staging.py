@@ -16,6 +16,8 @@ from backend.store.tables import StagedChunk, core
 
 CHUNKS = core(StagedChunk)
 NODE_BYTES = 256 * 1024 * 1024
+KEEP_SECONDS = 86_400.0
+"""After so long nobody settles them any more; who does is asked to send them again."""
 MEGABYTE = 1024 * 1024
 TRY_AGAIN_SECONDS = 60
 

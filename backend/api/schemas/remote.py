@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from backend.api.examples import AN_ID, WEB
 from backend.api.schemas.allocations import AllocationPath
 from backend.api.schemas.common import Answer, Whole
 from backend.domain import wire
@@ -82,6 +83,24 @@ class SettleRequest(NodeRequest):
     outcome: Record | None = None
     staged: Annotated[Whole, Field(ge=1, le=wire.MAX_CHUNKS)] | None = None
     sha256: Annotated[str, StringConstraints(pattern=r"^([0-9A-Fa-f]{64})?$")] = ""
+
+
+class OrderAnswer(Answer):
+    """Everything that the work needs; `seconds` is its own overall limit. What it does not need is empty."""
+
+    allocation_id: str
+    attempt: int
+    execution: str
+    kind: str
+    queue: str
+    seconds: float
+    alone: bool = Field(
+        description="Nothing else runs beside it in its process: it was with a worker that died."
+    )
+    feeds: list[Record] = Field(examples=[[{"item_id": AN_ID, "feed_id": AN_ID, "kind": "rss", "url": WEB}]])
+    deliveries: list[Record] = Field(examples=[[]])
+    publish: Record | None = Field(examples=[None])
+    account: Record | None = Field(examples=[None])
 
 
 class LostRequest(NodeRequest):

@@ -7,6 +7,34 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "This node speaks protocol {protocol} and its parent understands {oldest} and later; install a newer release of Cascade on the node.",
         "该节点使用的协议版本为 {protocol}，而父节点只支持 {oldest} 及以上版本；请在节点上安装更新版本的 Cascade。",
     ),
+    "join_token_made": (
+        "The token is made and shown this once: run `./cascade child join URL TOKEN` on the node's machine before it expires.",
+        "令牌已创建，仅显示这一次：请在它过期之前在节点机器上运行 `./cascade child join URL TOKEN`。",
+    ),
+    "joined": (
+        "The node has joined; its secret is shown this once.",
+        "节点已加入；其密钥仅显示这一次。",
+    ),
+    "join_token_unknown": (
+        "There is no such join token; copy it whole, or make a new one on the parent: `./cascade node token NAME`.",
+        "没有这个加入令牌；请完整复制，或在父节点上重新创建：`./cascade node token NAME`。",
+    ),
+    "join_token_used": (
+        "This join token was used already, and each works once; make a new one on the parent: `./cascade node token NAME`.",
+        "该加入令牌已被使用，每个令牌只能用一次；请在父节点上重新创建：`./cascade node token NAME`。",
+    ),
+    "join_token_expired": (
+        "This join token has expired; make a new one on the parent: `./cascade node token NAME`.",
+        "该加入令牌已过期；请在父节点上重新创建：`./cascade node token NAME`。",
+    ),
+    "join_locked": (
+        "Too many wrong join tokens came from this address; try again in {seconds} s.",
+        "来自该地址的错误加入令牌过多；请在 {seconds} 秒后重试。",
+    ),
+    "node_needs_no_token": (
+        "The node {name} runs on the parent's own machines and joins by itself; choose another name for a remote one.",
+        "节点 {name} 运行在父节点自己的机器上，会自行加入；请为远程节点另选名称。",
+    ),
     "broken_gzip": (
         "The body is not complete gzip; compress it again and send it once more.",
         "请求体不是完整的 gzip 数据；请重新压缩后再次发送。",
