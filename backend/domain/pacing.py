@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 DAY_SECONDS = 86_400.0
 
@@ -33,19 +32,3 @@ def pace_of(platform: str, own_gap_seconds: float | None = None, own_daily_limit
     gap = usual.gap_seconds if own_gap_seconds is None else own_gap_seconds
     limit = usual.daily_limit if own_daily_limit is None else own_daily_limit
     return Pace(float(gap), limit)
-
-
-def free_at(pace: Pace, last_used_at: datetime | None, full_day_since: datetime | None) -> datetime | None:
-    """From when on the account may submit again by its own pace; `None`: it always may.
-
-    `full_day_since` is when the oldest of the newest `daily_limit` submissions was, if there are so many.
-    """
-    ends = [
-        moment + timedelta(seconds=seconds)
-        for moment, seconds in (
-            (last_used_at, pace.gap_seconds),
-            (full_day_since if pace.daily_limit else None, DAY_SECONDS),
-        )
-        if moment is not None and seconds
-    ]
-    return max(ends, default=None)

@@ -1,4 +1,4 @@
-"""When accounts may submit again: their gap and their daily limit, counted from the tasks themselves."""
+"""When accounts may submit again: their gap and their daily limit, counted from what they submitted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.domain.pacing import DAY_SECONDS, Pace
 from backend.store.columns import by_index, now
-from backend.store.tables import PublishTask
+from backend.store.tables import PublishAccount, PublishTask
 
 SUBMISSIONS = "ix_publish_tasks_account_id_submitted_at"
 
@@ -35,29 +35,40 @@ def usage(session: Session, paces: Mapping[str, Pace]) -> dict[str, Usage]:
     """By account, of those that are given with their paces, how far they are used."""
     if not paces:
         return {}
-    query = (
-        select(PublishTask.account_id, func.count(), func.max(PublishTask.submitted_at))
-        .where(PublishTask.account_id.in_(sorted(paces)), PublishTask.submitted_at > now(-DAY_SECONDS))
+    ids = sorted(paces)
+    today = (
+        select(PublishTask.account_id, func.count())
+        .where(PublishTask.account_id.in_(ids), PublishTask.submitted_at > now(-DAY_SECONDS))
         .group_by(PublishTask.account_id)
     )
-    found = {
-        one: (count, last) for one, count, last in session.execute(by_index(query, PublishTask, SUBMISSIONS))
+    used = select(PublishAccount.id, PublishAccount.last_used_at).where(PublishAccount.id.in_(ids))
+    counts: dict[str, int] = {
+        row[0]: row[1] for row in session.execute(by_index(today, PublishTask, SUBMISSIONS))
     }
-    return {one: _usage(session, one, pace, *found.get(one, (0, None))) for one, pace in paces.items()}
-
-
-def _usage(session: Session, account_id: str, pace: Pace, count: int, last: datetime | None) -> Usage:
-    gap_until = last + timedelta(seconds=pace.gap_seconds) if last and pace.gap_seconds else None
-    day_until = None
-    if pace.daily_limit and count >= pace.daily_limit:
-        # When the oldest of its newest ones is a day old, there is room for another.
-        query = (
-            select(PublishTask.submitted_at)
-            .where(PublishTask.account_id == account_id, PublishTask.submitted_at.is_not(None))
-            .order_by(PublishTask.submitted_at.desc())
-            .offset(pace.daily_limit - 1)
-            .limit(1)
+    last: dict[str, datetime | None] = {row[0]: row[1] for row in session.execute(used)}
+    return {
+        one: Usage(
+            pace, counts.get(one, 0), _gap(pace, last.get(one)), _day(session, one, pace, counts.get(one, 0))
         )
-        oldest = session.scalar(query)
-        day_until = oldest + timedelta(seconds=DAY_SECONDS) if oldest else None
-    return Usage(pace, count, gap_until, day_until)
+        for one, pace in paces.items()
+    }
+
+
+def _gap(pace: Pace, last: datetime | None) -> datetime | None:
+    # By the account's own row: a task may be gone, or its mark cleared, and the platform saw the call all the same.
+    return last + timedelta(seconds=pace.gap_seconds) if last and pace.gap_seconds else None
+
+
+def _day(session: Session, account_id: str, pace: Pace, count: int) -> datetime | None:
+    if not pace.daily_limit or count < pace.daily_limit:
+        return None
+    # When the oldest of its newest ones is a day old, there is room for another.
+    query = (
+        select(PublishTask.submitted_at)
+        .where(PublishTask.account_id == account_id, PublishTask.submitted_at.is_not(None))
+        .order_by(PublishTask.submitted_at.desc())
+        .offset(pace.daily_limit - 1)
+        .limit(1)
+    )
+    oldest = session.scalar(query)
+    return oldest + timedelta(seconds=DAY_SECONDS) if oldest else None

@@ -108,12 +108,13 @@ def test_a_user_has_so_many_in_flight_and_so_many_new_a_minute(engine: Engine) -
 
 def test_gap_and_daily_limit_hold_new_articles_and_no_confirmation(engine: Engine) -> None:
     building.make_node(engine)
-    account = make_account(engine, min_gap_seconds=60, daily_limit=2)
-    (earlier,) = make_tasks(engine, account, submitted_at=datetime.now(UTC) - timedelta(seconds=30))
+    lately = datetime.now(UTC) - timedelta(seconds=30)
+    account = make_account(engine, min_gap_seconds=60, daily_limit=2, last_used_at=lately)
+    (earlier,) = make_tasks(engine, account, submitted_at=lately)
     building.change(engine, PublishTask, earlier, state="success")
     (waits,) = make_tasks(engine, account)
     assert place(engine) == 0
-    building.change(engine, PublishTask, earlier, submitted_at=now(-61))
+    building.change(engine, PublishAccount, last_used_at=now(-61))
     assert place(engine) == 1
     free(engine)
     building.change(engine, PublishTask, waits, submitted_at=now(-61))

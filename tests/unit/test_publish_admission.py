@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.domain.pacing import OTHERS, PACES, Pace, free_at, pace_of
+from backend.domain.pacing import OTHERS, PACES, Pace, pace_of
 from backend.domain.publish_admission import (
     AccountFacts,
     Admission,
@@ -305,21 +305,3 @@ def test_an_accounts_own_pace_goes_before_its_platforms() -> None:
     assert pace_of("zhihu", 0, None) == Pace(0.0, PACES["zhihu"].daily_limit)
     assert pace_of("zhihu", None, 3) == Pace(PACES["zhihu"].gap_seconds, 3)
     assert pace_of("somebody's plug-in") == OTHERS
-
-
-@pytest.mark.parametrize(
-    ("pace", "last_used", "full_since", "expected"),
-    [
-        (Pace(60, 5), None, None, None),
-        (Pace(60, 5), -10, None, 50),
-        (Pace(60, 5), -10, -86_000, 400),
-        (Pace(60, 5), -10, -86_399, 50),
-        (Pace(0, 5), -10, None, None),
-        (Pace(60, 0), -10, -5, 50),
-    ],
-)
-def test_gap_and_daily_limit_say_when_an_account_may_go_on(
-    pace: Pace, last_used: float | None, full_since: float | None, expected: float | None
-) -> None:
-    moments = [None if one is None else at(one) for one in (last_used, full_since)]
-    assert free_at(pace, *moments) == (None if expected is None else at(expected))
