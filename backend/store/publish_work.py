@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from backend import metrics
 from backend.domain.messages import render
 from backend.domain.orders import Outcome
-from backend.domain.pacing import DAY_SECONDS, free_at, pace_of
+from backend.domain.pacing import pace_of
 from backend.domain.ports import Standing
 from backend.domain.publish_endings import (
     HEALTH_OF,
@@ -56,6 +56,7 @@ from backend.store.account_health import (
 from backend.store.cipher import Cipher
 from backend.store.columns import now
 from backend.store.publish_ends import ALLOCATIONS, lock_allocation, lock_task
+from backend.store.publish_pace import usage
 from backend.store.session import count_on_commit
 from backend.store.tables import PublishTask
 from backend.store.transitions import Change
@@ -136,17 +137,7 @@ def _go_back(session: Session, allocation: Any, account: Any, task: Any, mode: M
 def _free_at(session: Session, account: Any) -> datetime | None:
     """From when on the account may submit again by its gap and its daily limit."""
     pace = pace_of(account.platform, account.min_gap_seconds, account.daily_limit)
-    full_since = None
-    if pace.daily_limit:
-        newest = (
-            select(TASKS.c.submitted_at)
-            .where(TASKS.c.account_id == account.id, TASKS.c.submitted_at > now(-DAY_SECONDS))
-            .order_by(TASKS.c.submitted_at.desc())
-            .offset(pace.daily_limit - 1)
-            .limit(1)
-        )
-        full_since = session.scalar(newest)
-    return free_at(pace, account.last_used_at, full_since)
+    return usage(session, {account.id: pace})[account.id].free_at
 
 
 def _start(session: Session, allocation: Any, task: Any, mode: Mode) -> None:
