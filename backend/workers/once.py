@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from backend import bootstrap, metrics
+from backend import metrics
 from backend.domain.identifiers import new_id
 from backend.domain.wire import Heard
 from backend.workers.claimer import Claimer, Scope
@@ -24,7 +24,7 @@ from backend.workers.leases import Leases
 from backend.workers.node import build_kit
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Parent
-from backend.workers.remote import UPDATE, Remote, capabilities
+from backend.workers.remote import UPDATE, Remote, capabilities, load_plugins
 from backend.workers.signals import Signals
 from backend.workers.transport import Plugins
 
@@ -148,5 +148,5 @@ def open_round(remote: Remote) -> Round:
         parent=parent,
         journal=remote.journal(),
         outbox=remote.outbox(identity.node_id),
-        plugins=Plugins(sources=bootstrap.load_plugins(bootstrap.SOURCES), notifiers={}),
+        plugins=load_plugins(),
     )

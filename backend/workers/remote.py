@@ -36,7 +36,7 @@ from backend.workers.local_queues import LocalQueues
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Pair, Parent
 from backend.workers.presence import Presence
-from backend.workers.transport import Place, PresenceParts, WorkerParts
+from backend.workers.transport import Place, Plugins, PresenceParts, WorkerParts
 from backend.workers.vitals import Start
 
 if TYPE_CHECKING:
@@ -229,6 +229,11 @@ def capabilities(sources: Sequence[str] | dict[str, object]) -> Capabilities:
 def installed_sources() -> tuple[str, ...]:
     """The kinds of feeds by the names of their plug-ins, which are not loaded for that."""
     return tuple(sorted(entry.name for entry in entry_points(group=bootstrap.SOURCES)))
+
+
+def load_plugins() -> Plugins:
+    """What a remote node needs for the work that it does."""
+    return Plugins(sources=bootstrap.load_plugins(bootstrap.SOURCES), notifiers={})
 
 
 def _end_node() -> None:
