@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,9 +41,8 @@ SKEW_SECONDS = 60.0
 def look_at_child(settings: Settings) -> Iterator[Finding]:
     """Everything, in the order in which one thing needs the other; nothing is claimed and no beat is sent."""
     found = list(troubles(settings))
-    for one in found:
-        yield Finding("child", one, say("fix_child_settings"))
     if found:
+        yield Finding("child", "".join(f"\n      {one}" for one in found), say("fix_child_settings"))
         return
     yield Finding("child", say("child_settings_ok", url=settings.parent_url))
     yield from _secrecy(settings)
@@ -126,9 +126,10 @@ class Way:
         """One claim of nothing at all: it shows both whether the pair is good and whether work may be claimed with it."""
         pair = Pair(self.settings.api_key, self.settings.api_secret)
         running = condition.read(self.settings.data_dir)
+        lives = running is not None and running.is_fresh(time.time())
         claim = Claim(
             claim_id=new_id(),
-            instance=running.instance if running else new_id(),
+            instance=running.instance if running is not None and lives else new_id(),
             slots=0,
             protocol=PROTOCOL,
             capabilities=Capabilities(kinds=()),
@@ -154,6 +155,14 @@ class Way:
         else:
             yield Finding("credentials", say("credentials_ok", api_key=pair.api_key))
             yield Finding("claims", say("claims_ok"))
+            if not lives:
+                self._leave(parent, claim.instance)
+
+    def _leave(self, parent: Parent, instance: str) -> None:
+        """The claim took the node's place, where nobody had it: the child that starts next must find it free."""
+        body = {"instance": instance, "signs_off": True}
+        with suppress(CascadeError):
+            parent.call(Call("POST", "/heartbeat", body, seconds=ANSWER_SECONDS, patience=0.0))
 
 
 def clock_skew(headers: Mapping[str, str], before: float, after: float) -> float | None:

@@ -17,6 +17,7 @@ from backend.cli.child_settings import is_plain
 from backend.cli.config_writing import check_writable, merged, read_text, write
 from backend.cli.diagnosis import diagnose_child
 from backend.cli.language import say
+from backend.cli.opening import make_directory
 from backend.cli.output import note
 from backend.domain import wire
 from backend.domain.errors import CredentialsRefused, InvalidInput, ParentRefused
@@ -61,6 +62,7 @@ def join(
     config, data_dir = config or above[0], data_dir or above[1]
     path = _config_path(config, data_dir)
     text, url = read_text(path), check_api_url(url)
+    make_directory((data_dir or default_data_dir(os.environ)).expanduser().absolute())
     check_writable(path)
     if is_plain(url):
         note(say("plain_parent", url=url))

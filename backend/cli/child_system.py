@@ -14,8 +14,8 @@ from backend.cli.language import say
 from backend.cli.output import result
 from backend.cli.parts import Recipe, environment_of
 from backend.cli.redis_part import RedisPart
+from backend.cli.stages import APP, PARENT_STAGE, REDIS_STAGE, WORKERS_STAGE, stop_limits
 from backend.cli.supervision import StopRequested, Supervisor
-from backend.cli.system import APP, PARENT_STAGE, REDIS_STAGE, WORKERS_STAGE, stop_limits
 from backend.domain.condition import Condition
 from backend.workers import condition
 from config import ROOT, Settings
@@ -95,12 +95,12 @@ def describe(found: Condition, parent_url: str) -> str:
     """How the child stands, in one line."""
     if found.connected and found.workers:
         said = say("child_ready", name=found.name, url=parent_url)
-    elif found.connected:
-        said = say("child_starting", name=found.name, url=parent_url)
     elif found.trouble:
         said = say("child_refused", name=found.name)
-    else:
+    elif found.away_seconds:
         said = say("child_away", name=found.name, url=parent_url, seconds=f"{found.away_seconds:.0f}")
+    else:
+        said = say("child_starting", name=found.name, url=parent_url)
     kept = say("child_keeps", outbox=found.outbox) if found.outbox else ""
     dead = say("child_dead_letters", dead=found.dead) if found.dead else ""
     work = say("child_work", workers=found.workers, running=found.running, waiting=found.waiting)

@@ -21,6 +21,7 @@ from backend.cli.opening import reachable_engine
 from backend.cli.output import result
 from backend.cli.parts import ADMIN_PASSWORD, Recipe, environment_of
 from backend.cli.redis_part import RedisPart
+from backend.cli.stages import APP, PARENT_STAGE, REDIS_STAGE, WORKERS_STAGE, stop_limits
 from backend.cli.starting import ANY_ADDRESS, url_of
 from backend.cli.supervision import StopRequested, Supervisor
 from backend.domain.errors import ConfigurationError, InvalidInput
@@ -32,8 +33,6 @@ from backend.store.session import read, transact
 from backend.store.users import create_user, list_users
 from config import ROOT, Settings
 
-APP = "backend.api.app:create_app_from_environment()"
-WORKERS_STAGE, PARENT_STAGE, REDIS_STAGE = 0, 1, 2
 STILL_STARTING_SECONDS = 20.0
 
 log = logging.getLogger(__name__)
@@ -46,14 +45,6 @@ class Size:
     nodes: int
     workers: int
     capacity: int
-
-
-def stop_limits(stop_seconds: float) -> tuple[float, float, float]:
-    """When workers and beat, the parent's HTTP server, and Redis are killed, in seconds from the stop's begin.
-
-    With the default of 8 s everything is over within 10 s.
-    """
-    return (stop_seconds + 0.3, stop_seconds + 1.1, stop_seconds + 1.7)
 
 
 def recipes(settings: Settings, size: Size, environ: Mapping[str, str]) -> list[Recipe]:

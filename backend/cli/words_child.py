@@ -14,7 +14,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "{url} 使用明文 http：子节点密钥和全部内容在途中可被读取。请改用 https://（cascade.parent_api_url）。",
     ),
     "child_ready": ("ready {name} works for {url}", "ready {name} 正在为 {url} 工作"),
-    "child_starting": ("{name} reaches {url}, its workers start", "{name} 已连上 {url}，工作进程启动中"),
+    "child_starting": ("{name} starts, for {url}", "{name} 正在启动，父节点 {url}"),
     "child_away": (
         "{name} has not reached {url} for {seconds} s and goes on trying",
         "{name} 已有 {seconds} 秒连不上 {url}，正在重试",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 SENTENCES: dict[str, tuple[str, str]] = {
     "child_settings": (
-        "This child can't start; {count} of its settings must be mended (./cascade child join URL TOKEN writes the first five):{detail}",
-        "子节点无法启动，需改正 {count} 项设置（./cascade child join URL TOKEN 会写入前五项）：{detail}",
+        "This child can't start: {count} of its settings must be mended. ./cascade child join URL TOKEN writes what a new child needs.{detail}",
+        "子节点无法启动，需改正 {count} 项设置。新子节点可用 ./cascade child join URL TOKEN 写入所需设置。{detail}",
     ),
     "credential_placeholder": (
         "the example of the documentation stands there; put in what the parent printed",
@@ -24,8 +24,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{url} 的父节点版本较旧（或为 WeRSS），不支持此类远程节点；请先升级父节点。",
     ),
     "join_refused": (
-        "The parent does not take this token ({detail}); each is good once and for a while: make a new one there with ./cascade node token NAME.",
-        "父节点不接受该令牌（{detail}）；令牌只能使用一次且会过期：请在父节点上用 ./cascade node token NAME 重新生成。",
+        "The parent does not let this machine join: {detail}",
+        "父节点拒绝本机加入：{detail}",
     ),
     "child_not_ready": ("This child can't work now: {detail}", "子节点当前无法工作：{detail}"),
     "child_node_silent": (
