@@ -22,6 +22,7 @@ from backend.workers.deaths import Death
 from backend.workers.estates import START_GONE, worker_gone
 from backend.workers.http_ledger import HttpLedger
 from backend.workers.journal import CLAIMED, Entry, Journal
+from backend.workers.local_copy import TICK
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Call, Parent
 
@@ -155,8 +156,9 @@ class HttpTeller:
 
 
 def held(journal: Journal, outbox: Outbox) -> tuple[str, ...]:
-    """The allocations that this node knows to be its own: in its journal, or finished and in its outbox."""
-    return tuple(sorted({entry.allocation_id for entry in journal.entries()} | outbox.allocations()))
+    """The parent's allocations that this node knows to be its own: in its journal, or finished and in its outbox."""
+    known = {entry.allocation_id for entry in journal.entries()} | outbox.allocations()
+    return tuple(sorted(one for one in known if not one.startswith(TICK)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,17 +48,21 @@ class HttpLedger:
                 return order
         return None
 
+    def order_of(self, allocation_id: str, attempt: int, execution: str) -> WorkOrder | None:
+        """What begins now: at the parent."""
+        ask = BeginAsk(attempt, execution, self.who.instance)
+        return wire.order_from(self._post(allocation_id, "begin", ask).data)
+
     def _begin(self, allocation_id: str, attempt: int, execution: str) -> WorkOrder | None:
         started = time.monotonic()
         try:
-            said = self._post(allocation_id, "begin", BeginAsk(attempt, execution, self.who.instance))
+            order = self.order_of(allocation_id, attempt, execution)
         except Unavailable:
             self.journal.put_back(execution)
             raise
         except ParentRefused:
             self.journal.drop(allocation_id, attempt, execution)
             raise
-        order = wire.order_from(said.data)
         if order is None:
             self.journal.drop(allocation_id, attempt, execution)
         else:

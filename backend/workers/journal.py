@@ -5,23 +5,19 @@ It survives the death of every process of the node: the local Redis may lose eve
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.domain.errors import Unavailable
 from backend.domain.identifiers import new_id
 from backend.domain.wire import Piece
+from backend.workers.local_database import LocalDatabase
 
 CLAIMED = "claimed"
 BEGUN = "begun"
 FINISHED = "finished"
-BUSY_SECONDS = 5.0
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS work (
@@ -64,14 +60,11 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._owner = 0
+        self._database = LocalDatabase(path, TABLES)
 
     def open_claim(self, scope: str = "") -> str:
         """The id to claim with: that of a claim whose answer never came, else a new one. One claim per scope at a time."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             row = db.execute("SELECT claim_id FROM claims WHERE scope = ?", (scope,)).fetchone()
             if row is not None:
                 return str(row[0])
@@ -84,7 +77,7 @@ class Journal:
 
         A repeated answer may name what has begun meanwhile: that stays as it is.
         """
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute("DELETE FROM claims WHERE claim_id = ?", (claim_id,))
             return [one for one in works if _insert(db, one)]
 
@@ -94,7 +87,7 @@ class Journal:
         That is an earlier one, if its begin was sent and never answered: only with that can the parent recognise it. Work that
         is not in the journal may be begun too: the parent decides.
         """
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             row = db.execute(
                 "SELECT attempt, stage, execution FROM work WHERE allocation_id = ?", (allocation_id,)
             ).fetchone()
@@ -109,7 +102,7 @@ class Journal:
         self, queue: str, execution: str, max_size: int, who: Who, *, idle: bool = True
     ) -> Entry | None:
         """Reserve the oldest waiting work of the queue that fits; see `Ledger.begin_next`."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             row = db.execute(
                 f"SELECT {COLUMNS} FROM work WHERE queue = ? AND stage = ? AND size <= ? AND alone <= ?"  # noqa: S608
                 " ORDER BY allocation_id LIMIT 1",
@@ -125,7 +118,7 @@ class Journal:
 
     def put_back(self, execution: str) -> None:
         """The begin was not answered: the work waits again, and the next to begin it does so with this execution."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute(
                 "UPDATE work SET stage = ?, worker = '', instance = '' WHERE execution = ? AND stage = ?",
                 (CLAIMED, execution, BEGUN),
@@ -133,12 +126,12 @@ class Journal:
 
     def finish(self, execution: str) -> None:
         """Its outcome waits in the outbox: it takes no slot any more."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute("UPDATE work SET stage = ? WHERE execution = ?", (FINISHED, execution))
 
     def drop(self, allocation_id: str, attempt: int, execution: str = "") -> None:
         """It is settled, or not this node's any more. `execution`: only if that one runs it."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute(
                 "DELETE FROM work WHERE allocation_id = ? AND attempt = ? AND (? = '' OR execution = ?)",
                 (allocation_id, attempt, execution, execution),
@@ -146,39 +139,8 @@ class Journal:
 
     def entries(self) -> list[Entry]:
         """Everything, oldest first."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             return [_entry(row) for row in db.execute(f"SELECT {COLUMNS} FROM work ORDER BY allocation_id")]  # noqa: S608
-
-    def _connected(self) -> sqlite3.Connection:
-        # A connection that crossed a fork would share its file locks with the other process.
-        if self._connection is None or self._owner != os.getpid():
-            self._connection = _connect(self._path)
-            self._owner = os.getpid()
-        return self._connection
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                db = self._connected()
-                db.execute("BEGIN IMMEDIATE")
-                # Commits, or rolls back when something is raised.
-                with db:
-                    yield db
-            except (sqlite3.Error, OSError) as error:
-                self._connection = None
-                raise Unavailable("journal_unusable", path=self._path, detail=str(error)) from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Autocommit: every transaction is begun and ended here. Threads share the connection under the journal's lock.
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.executescript(TABLES)
-    path.chmod(0o600)
-    return db
 
 
 def _insert(db: sqlite3.Connection, one: Piece) -> bool:

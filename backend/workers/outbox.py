@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import TypeAdapter
 from sqlalchemy.exc import DBAPIError
@@ -19,7 +20,7 @@ from backend.domain.errors import ParentFailed, Unavailable
 from backend.domain.identifiers import made_at, new_id
 from backend.domain.nodes import OutboxReport
 from backend.domain.orders import Outcome, WorkOrder
-from backend.domain.ports import Ledger, Standing
+from backend.domain.ports import Checkpoint, Standing
 from backend.store.cipher import Cipher
 from backend.store.verdicts import is_refused
 
@@ -36,6 +37,18 @@ PARTIAL = "partial"
 def _outcomes() -> TypeAdapter[Outcome]:
     """Made when it is needed: it keeps 1 MB, and most processes never have anything to put away."""
     return TypeAdapter(Outcome)
+
+
+class Settler(Protocol):
+    """The part of a ledger that takes what waited."""
+
+    def checkpoint(self, order: WorkOrder, progress: Checkpoint) -> Standing:
+        """See `Ledger.checkpoint`."""
+        ...
+
+    def settle(self, outcome: Outcome) -> Standing:
+        """See `Ledger.settle`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +124,7 @@ class Outbox:
             dead=len(self._dead()),
         )
 
-    def drain(self, ledger: Ledger) -> int:
+    def drain(self, ledger: Settler) -> int:
         """Settle what waits, oldest first, until the database can't take any; how many entries are gone.
 
         An entry that is unreadable, refused or can never be stored goes to the dead letters with an alarm: it must not
@@ -134,7 +147,7 @@ class Outbox:
             else:
                 yield True
 
-    def _drain(self, ledger: Ledger) -> int:
+    def _drain(self, ledger: Settler) -> int:
         gone, held = 0, set[str]()
         for path in self.entries():
             if _allocation(path) in held:
@@ -163,7 +176,7 @@ class Outbox:
             gone += 1
         return gone
 
-    def _drain_one(self, ledger: Ledger, path: Path) -> None:
+    def _drain_one(self, ledger: Settler, path: Path) -> None:
         final = path.name.endswith(f".{FINAL}{SUFFIX}")
         standing = _deliver(ledger, self._read(path), final=final)
         if final and standing is Standing.SUPERSEDED:
@@ -202,7 +215,7 @@ def _age(path: Path) -> float:
     return max(0.0, time.time() - written)
 
 
-def _deliver(ledger: Ledger, outcome: Outcome, *, final: bool) -> Standing:
+def _deliver(ledger: Settler, outcome: Outcome, *, final: bool) -> Standing:
     if final:
         return ledger.settle(outcome)
     order = WorkOrder(outcome.allocation_id, outcome.attempt, outcome.execution, outcome.kind, "", 0.0)
