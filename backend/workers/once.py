@@ -57,7 +57,7 @@ class Round:
         """Claim once and work all of it. Raises `CascadeError` when the parent can't be claimed from."""
         contact = Contact()
         contact.answered(self.heard)
-        ledger = HttpLedger(self.parent, self.journal, Who(self.instance, self.instance))
+        ledger = self.remote.ledger(self.parent, self.identity.node_id, Who(self.instance, self.instance))
         self._settle_estates(ledger)
         try:
             claimed = len(self._claimer(contact).claim())

@@ -22,20 +22,22 @@ from backend.domain.nodes import OutboxReport
 from backend.domain.protocol import PROTOCOL, Capabilities
 from backend.domain.wire import FullBeat, Heard
 from backend.outbound.trusted import TrustedHttpClient
+from backend.workers.autonomy import AutonomousLedger, Autonomy, TickTeller
 from backend.workers.claimer import Claimer, Scope
 from backend.workers.condition import ConditionWriter
 from backend.workers.contact import Contact, HttpKeeper, HttpTeller, held
 from backend.workers.credentials import CurrentPair
 from backend.workers.estates import Heir
-from backend.workers.http_ledger import HttpLedger
 from backend.workers.identity import Identity, identity_of, recall, remember
 from backend.workers.instances import Instances
 from backend.workers.introduction import Introduction, this_machine
 from backend.workers.journal import Journal, Who
+from backend.workers.local_copy import LocalCopy
 from backend.workers.local_queues import LocalQueues
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Pair, Parent
 from backend.workers.presence import Presence
+from backend.workers.syncing import Syncer
 from backend.workers.transport import Place, Plugins, PresenceParts, WorkerParts
 from backend.workers.vitals import Start
 
@@ -129,15 +131,21 @@ class Remote:
 
     def worker(self, place: Place, start: Start) -> WorkerParts:
         """See `Transport.worker`."""
-        ledger = HttpLedger(self.parent(), self.journal(), Who(start.instance, start.worker))
+        ledger = self.ledger(self.parent(), place.node_id, Who(start.instance, start.worker))
         return WorkerParts(ledger, self.outbox(place.node_id))
+
+    def ledger(self, parent: Parent, node_id: str, who: Who) -> AutonomousLedger:
+        """Where work begins and is settled: at the parent, and what this node made itself here."""
+        kept, seconds = self.kept(node_id), self.settings.update_seconds
+        return AutonomousLedger(parent, self.journal(), who, copy=self.copy(), kept=kept, seconds=seconds)
 
     def presence(self, parts: PresenceParts) -> int:
         """See `Transport.presence`."""
         place, stop = parts.place, threading.Event()
         contact, parent = Contact(), self.parent(stop)
+        parent.speaks = True
         journal, outbox = self.journal(), self.outbox(place.node_id)
-        ledger = HttpLedger(parent, journal, Who(parts.instance))
+        ledger = self.ledger(parent, place.node_id, Who(parts.instance))
         heir = Heir(
             keeper=HttpKeeper(ledger, outbox),
             outbox=outbox,
@@ -157,7 +165,7 @@ class Remote:
             callback_url=self.settings.callback_url,
             instance_lost=_end_node,
         )
-        self._start_claiming(parts, contact, stop)
+        self._start_claiming(parts, contact, parent, stop)
         writer = ConditionWriter(
             self.settings.data_dir, parts, contact, self.journal(), outbox, lambda: parent.refused
         )
@@ -173,14 +181,16 @@ class Remote:
             stop=stop,
         ).serve()
 
-    def _start_claiming(self, parts: PresenceParts, contact: Contact, stop: threading.Event) -> None:
+    def _start_claiming(
+        self, parts: PresenceParts, contact: Contact, parent: Parent, stop: threading.Event
+    ) -> None:
         local = LocalQueues(
             bootstrap.build_redis(self.settings),
             self.journal(),
             bootstrap.build_limits(self.settings).work_seconds,
         )
         claimer = Claimer(
-            parent=self.parent(stop),
+            parent=parent,
             contact=contact,
             journal=self.journal(),
             outbox=self.outbox(parts.place.node_id),
@@ -192,6 +202,26 @@ class Remote:
         )
         threading.Thread(target=local.keep_mended, args=(stop,), name="queues", daemon=True).start()
         threading.Thread(target=claimer.serve, name="claims", daemon=True).start()
+        syncer = Syncer(parent, self.copy(), self.settings.sync_seconds, stop)
+        threading.Thread(target=syncer.serve, name="sync", daemon=True).start()
+        autonomy = self._autonomy(parts.place, contact, parent, local, stop)
+        threading.Thread(target=autonomy.serve, name="autonomy", daemon=True).start()
+
+    def _autonomy(
+        self, place: Place, contact: Contact, parent: Parent, local: LocalQueues, stop: threading.Event
+    ) -> Autonomy:
+        return Autonomy(
+            copy=self.copy(),
+            journal=self.journal(),
+            contact=contact,
+            kept=self.kept(place.node_id),
+            teller=TickTeller(parent, self.copy()),
+            queue=place.queues[0],
+            offer=local.offer,
+            enabled=self.settings.autonomous,
+            after_seconds=self.settings.autonomous_after_seconds,
+            stop=stop,
+        )
 
     def parent(self, stop: threading.Event | None = None) -> Parent:
         """The line to the parent; waits between tries end with `stop`."""
@@ -215,6 +245,14 @@ class Remote:
     def journal(self) -> Journal:
         """What this node has claimed."""
         return Journal(self.settings.data_dir / "journal.db")
+
+    def copy(self) -> LocalCopy:
+        """The parent's feeds and message tasks as they were pulled last."""
+        return LocalCopy(self.settings.data_dir / "copy.db")
+
+    def kept(self, node_id: str) -> Outbox:
+        """What this node collected by itself and has not told yet."""
+        return Outbox(self.settings.outbox_dir / f"{node_id}.ticks", bootstrap.build_cipher(self.settings))
 
     def outbox(self, node_id: str) -> Outbox:
         """What this node has finished and not told yet."""
