@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from backend.domain.orders import WorkOrder
-from backend.domain.ports import Checkpoint, HttpClient, Notifier, Source, Standing
+from backend.domain.ports import Checkpoint, HttpClient, Notifier, Publisher, Source, Standing
 from backend.workers.hosts import HostGate
 
 T = TypeVar("T")
@@ -110,7 +110,11 @@ class Slots:
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """The tools of phase 2, shared by all executions of a process."""
+    """The tools of phase 2, shared by all executions of a process.
+
+    `tell` shows how far a publish task or an account is, by its id. `call_seconds`: so soon after the ledger agreed, the call that
+    publishes must begin.
+    """
 
     sources: Mapping[str, Source]
     notifiers: Mapping[str, Notifier]
@@ -119,6 +123,9 @@ class Kit:
     slots: Slots
     stop: Stop
     hosts: HostGate
+    publishers: Mapping[str, Publisher] = field(default_factory=dict)
+    tell: Callable[[str, str], None] = lambda _id, _words: None
+    call_seconds: float = 10.0
 
     def submit(self, order: WorkOrder, task: Callable[..., T], *arguments: Any) -> Future[T]:
         """Run one item of the order in the pool, guarded like its execution; its slot is free again when it ends."""
