@@ -264,6 +264,20 @@ class Settings(PublishSettings):
         120.0,
         "overall limit of one batch of deliveries",
     )
+    publish_seconds: float = _setting(
+        "CASCADE_PUBLISH_SECONDS",
+        "publish.seconds",
+        seconds(10, 3600),
+        300.0,
+        "overall limit of one publish, up to the call that publishes, and of one check or login",
+    )
+    publish_workers: int = _setting(
+        "CASCADE_PUBLISH_WORKERS",
+        "publish.workers",
+        count(0, 64),
+        4,
+        "publishes that a node has in work at once, each in a process of its own; 0: it publishes nothing",
+    )
     worker_megabytes: int = _setting(
         "CASCADE_WORKER_MEGABYTES",
         "work.worker_megabytes",

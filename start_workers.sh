@@ -19,7 +19,7 @@ Usage: start_workers.sh [--node NAME] [--workers N] [--metrics-port PORT] [QUEUE
 
 Starts N worker processes for each queue and keeps them running; SIGTERM or Ctrl-C stops them warm.
 Without a queue: the queues of the node, or `default` (deliveries) without --node.
-Queues are named in full, for example node:node-1; RQ does not serve wildcards.
+Queues are named in full, for example node:node-1 does not serve wildcards.
 Works on the data directory in CASCADE_DATA_DIR (default: var beside this script).
 USAGE
         exit 0

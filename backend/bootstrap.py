@@ -157,7 +157,12 @@ def build_terms(settings: Settings) -> Terms:
             RetryPolicy(settings.delivery_attempts, settings.retry_base_seconds),
             settings.robot_repeat_unconfirmed,
         ),
-        seconds={"update": settings.update_seconds, "deliver": settings.deliver_seconds},
+        seconds={
+            "update": settings.update_seconds,
+            "deliver": settings.deliver_seconds,
+            "publish": settings.publish_seconds,
+            "account": settings.publish_seconds,
+        },
     )
 
 
@@ -181,7 +186,7 @@ def build_freshness(settings: Settings) -> Freshness:
 def build_limits(settings: Settings) -> Limits:
     """What the pump must know of the settings."""
     return Limits(
-        work_seconds=max(settings.update_seconds, settings.deliver_seconds),
+        work_seconds=max(settings.update_seconds, settings.deliver_seconds, settings.publish_seconds),
         hosts=build_host_limits(settings),
         publishing=build_publish_limits(settings),
     )

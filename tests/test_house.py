@@ -52,6 +52,8 @@ BROAD_EXCEPTS: dict[str, str] = {
     "backend.workers.lane:_execute": "a job edge: logged, then the lease runs out and the sweeper recovers the work",
     "backend.workers.leases:_run": "a thread edge: without this thread all work of the process would be lost",
     "backend.workers.update:collect": "a job edge: whatever a source raises ends one item",
+    "backend.workers.publish:run": "job edge: one publish task fails, and says whether it was submitted",
+    "backend.workers.account:run": "job edge: one errand of an account fails, told with its class only",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from backend.cli.child_settings import require_child
 from backend.cli.opening import check_redis, reachable_engine
 from backend.cli.parts import Recipe, environment_of
 from backend.cli.supervision import Supervisor
-from backend.dispatch.queues import DEFAULT_QUEUE, WILDCARD, check_queue_name, node_queue
+from backend.dispatch.queues import DEFAULT_QUEUE, WILDCARD, check_queue_name, node_queue, publish_queue
 from backend.domain.errors import ConfigurationError
 from backend.store.nodes import PARENT, ensure_attached, list_nodes
 from backend.store.schema import require_current
@@ -46,6 +47,11 @@ def _metrics_address(
     "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Workers per queue."
 )
 @click.option(
+    "--publish-workers",
+    type=click.IntRange(0, 64),
+    help="Publishes at once, each in a process of its own while there is work.  [default: CASCADE_PUBLISH_WORKERS]",
+)
+@click.option(
     "--metrics-port",
     "metrics_at",
     metavar="[ADDRESS:]PORT",
@@ -60,6 +66,7 @@ def run(
     name: str | None,
     only_queues: bool,
     workers: int,
+    publish_workers: int | None,
     metrics_at: tuple[str, int] | None,
     data_dir: Path | None,
 ) -> None:
@@ -68,6 +75,8 @@ def run(
         name, words = words[0], words[1:]
     _refuse_wildcards(words)
     settings = load_settings(data_dir=data_dir)
+    if publish_workers is not None:
+        settings = replace(settings, publish_workers=publish_workers)
     if not settings.redis_url:
         raise ConfigurationError("no_redis")
     check_redis(settings.redis_url)
@@ -78,7 +87,7 @@ def run(
         [(name, queues)] = by_node.items()
         context.exit(node.main(Attached(settings, name, queues), workers, settings, metrics_at))
     configure_logging(settings, "workers")
-    run_several(settings, _commands(by_node, workers, metrics_at))
+    run_several(settings, _commands(by_node, workers, settings.publish_workers, metrics_at))
 
 
 def _refuse_wildcards(queues: Sequence[str]) -> None:
@@ -107,7 +116,7 @@ def _queues_by_node(
     for queue in queues:
         owner = owners[check_queue_name(queue, list(owners))]
         if name is not None and owner != name:
-            own = next(one for one, node_name in owners.items() if node_name == name)
+            own = " ".join(one for one, node_name in owners.items() if node_name == name)
             raise ConfigurationError("foreign_queue", name=queue, node=name, own=own)
         wanted.setdefault(owner, []).append(queue)
     return wanted or {name: []}
@@ -116,13 +125,17 @@ def _queues_by_node(
 def _owners(session: Session) -> dict[str, str | None]:
     """By queue, the name of the attached node that it belongs to; `default` is the parent's."""
     attached = [one for one in list_nodes(session) if one.node_type == 1 and one.transport == "attached"]
-    return {DEFAULT_QUEUE: None} | {one.queue: one.name for one in attached}
+    publishing = {publish_queue(one.slug): one.name for one in attached}
+    return {DEFAULT_QUEUE: None} | {one.queue: one.name for one in attached} | publishing
 
 
 def _commands(
-    by_node: Mapping[str | None, Sequence[str]], workers: int, metrics_at: tuple[str, int] | None
+    by_node: Mapping[str | None, Sequence[str]],
+    workers: int,
+    publish_workers: int,
+    metrics_at: tuple[str, int] | None,
 ) -> dict[str | None, list[str]]:
-    commands = {one: _command(one, workers, queues) for one, queues in by_node.items()}
+    commands = {one: _command(one, workers, publish_workers, queues) for one, queues in by_node.items()}
     if metrics_at is not None:
         # Any of them answers for all processes of the data directory.
         first = next(iter(commands.values()))
@@ -130,9 +143,10 @@ def _commands(
     return commands
 
 
-def _command(name: str | None, workers: int, queues: Sequence[str]) -> list[str]:
+def _command(name: str | None, workers: int, publish_workers: int, queues: Sequence[str]) -> list[str]:
     own = ["--node", name] if name is not None else []
-    words = ["node", "run", "--only-queues", "--workers", str(workers), *own, "--", *queues]
+    counts = ["--workers", str(workers), "--publish-workers", str(publish_workers)]
+    words = ["node", "run", "--only-queues", *counts, *own, "--", *queues]
     return [sys.executable, "-m", "backend.cli.main", *words]
 
 

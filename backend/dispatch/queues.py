@@ -71,8 +71,8 @@ def check_queue_name(name: str, existing: Sequence[str]) -> str:
 
 
 def existing_queues(slugs: Iterable[str]) -> list[str]:
-    """Every queue that something enqueues to: `default` and one for each attached node."""
-    return [DEFAULT_QUEUE, *(node_queue(slug) for slug in slugs)]
+    """Every queue that something enqueues to: `default`, and for each attached node its own and the one for publishing."""
+    return [DEFAULT_QUEUE, *(name for slug in slugs for name in (node_queue(slug), publish_queue(slug)))]
 
 
 def job_id(allocation_id: str, attempt: int) -> str:

@@ -207,6 +207,12 @@ def pending_by_node(session: Session, node_ids: Sequence[str]) -> dict[str, int]
     return {row[0]: int(row[1]) for row in session.execute(query)}
 
 
+def pending_in(session: Session, queue: str) -> int:
+    """How many allocations wait in the queue."""
+    query = select(func.count()).where(Allocation.queue == queue, Allocation.state == "pending")
+    return session.scalar(query) or 0
+
+
 @dataclass(frozen=True, slots=True)
 class Unclaimed:
     """A pending allocation of a remote node that can be told about it at `callback_url`."""

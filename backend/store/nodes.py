@@ -194,9 +194,13 @@ def beat(
     version: str,
     outbox: OutboxReport = EMPTY_OUTBOX,
     sources: Sequence[str] | None = None,
+    publishers: Sequence[str] | None = None,
 ) -> None:
-    """A presence beat. `sources` are the kinds of feeds that the node collects, `None` for what it said before."""
-    told = {} if sources is None else {"sources": sorted(sources)}
+    """A presence beat. `sources` are the kinds of feeds that the node collects, `publishers` the platforms that it publishes on;
+    `None` for what it said before.
+    """
+    said = {"sources": sources, "publishers": publishers}
+    told = {name: sorted(values) for name, values in said.items() if values is not None}
     session.execute(
         update(Node)
         .where(Node.id == node_id)

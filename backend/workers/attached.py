@@ -16,9 +16,10 @@ from backend.dispatch import queues
 from backend.dispatch.broker import fault_of
 from backend.domain.errors import ConfigurationError
 from backend.store import nodes
-from backend.store.allocations import Taker
+from backend.store.allocations import Taker, pending_in
 from backend.store.schema import require_current
-from backend.store.session import transact
+from backend.store.session import read, transact
+from backend.workers.demand import watch_demand
 from backend.workers.estates import Heir, SqlKeeper
 from backend.workers.flow_mark import FlowMark
 from backend.workers.instances import Instances
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """Implements `Transport`. No name means the parent's own workers; no queues, the node's own one."""
+    """Implements `Transport`. No name means the parent's own workers; no queues, all of the node's own."""
 
     settings: Settings
     node_name: str | None
@@ -65,14 +66,14 @@ class Attached:
         node = nodes.ensure_attached(session, node_name) if node_name else nodes.ensure_parent(session)
         session.flush()
         existing = queues.existing_queues(nodes.all_slugs(session))
-        own = queues.node_queue(node.slug) if node.node_type else queues.DEFAULT_QUEUE
-        wanted = tuple(dict.fromkeys(queues.check_queue_name(name, existing) for name in self.names)) or (
-            own,
-        )
-        for name in wanted:
+        steady = queues.node_queue(node.slug) if node.node_type else queues.DEFAULT_QUEUE
+        own = (steady, queues.publish_queue(node.slug)) if node.node_type else (steady,)
+        named = tuple(dict.fromkeys(queues.check_queue_name(name, existing) for name in self.names))
+        for name in named:
             # Work is begun by the node that it was planned for: another node's workers would only ever be refused.
-            if name != own:
-                raise ConfigurationError("foreign_queue", name=name, node=node.name, own=own)
+            if name not in own:
+                raise ConfigurationError("foreign_queue", name=name, node=node.name, own=" ".join(own))
+        wanted = named or (own if settings.publish_workers else own[:1])
         return Place(
             node.id, node.name, node.max_capacity, wanted, settings.lease_seconds, settings.renew_seconds
         )
@@ -89,16 +90,15 @@ class Attached:
         engine = bootstrap.build_engine(settings, pooled=False)
         ledger = build_ledger(settings, engine, place.node_id, Start(parts.instance, ""))
         heir = self._heir(engine, ledger, parts)
-        delivering = queues.DEFAULT_QUEUE in place.queues
+        watch_demand(
+            settings.redis_url,
+            place.publish_queue,
+            parts.demand,
+            lambda: read(engine, lambda session: pending_in(session, place.publish_queue), attempts=1),
+        )
         watched = bootstrap.build_redis(settings, retries=0, rest_seconds=0.0, says=False)
         return Presence(
-            teller=SqlTeller(
-                engine,
-                place.node_id,
-                parts.instance,
-                version("cascade-workers"),
-                None if delivering else tuple(parts.plugins.sources),
-            ),
+            teller=self._teller(engine, parts),
             ledger=ledger,
             outbox=self._outbox(place),
             workers=parts.workers,
@@ -106,6 +106,19 @@ class Attached:
             others_live=heir.instances.others_live,
             redis=RedisWatch(engine, watched, place.node_id, place.name),
         ).serve()
+
+    def _teller(self, engine: Engine, parts: PresenceParts) -> SqlTeller:
+        place, plugins = parts.place, parts.plugins
+        publishers = tuple(plugins.publishers) if place.publish_queue else None
+        return SqlTeller(
+            engine,
+            place.node_id,
+            parts.instance,
+            version("cascade-workers"),
+            sources=tuple(plugins.sources) if place.updates else None,
+            # Where publishing is switched off, what an earlier start said is no longer true.
+            publishers=publishers if self.settings.publish_workers else (),
+        )
 
     def _heir(self, engine: Engine, ledger: SqlLedger, parts: PresenceParts) -> Heir:
         place = parts.place

@@ -115,7 +115,7 @@ class BoundHttp:
         return self.http.send(request)
 
 
-class Left(Exception):  # noqa: N818  (no error: a way out of the plug-in's call)
+class Left(Exception):
     """The work must end here, without having come to anything: nothing was submitted."""
 
 

@@ -12,11 +12,14 @@ from backend import metrics
 from backend.domain.errors import Unavailable
 from backend.domain.orders import Failure, ItemOutcome, Outcome, Receipt, WorkOrder
 from backend.domain.ports import Checkpoint, Ledger, Standing
+from backend.domain.publishing import PublishReport
 from backend.store.session import long_work
+from backend.workers.account import work_account
 from backend.workers.deliver import work_deliver
 from backend.workers.kit import Kit, Reporter
 from backend.workers.leases import Leases
 from backend.workers.outbox import Outbox
+from backend.workers.publish import work_publish
 from backend.workers.update import unexpected, work_update
 
 log = logging.getLogger(__name__)
@@ -24,7 +27,12 @@ log = logging.getLogger(__name__)
 NO_ROOM_SECONDS = 2.0
 
 Work = Callable[[WorkOrder, Kit, Reporter], Outcome]
-KINDS: dict[str, Work] = {"update": work_update, "deliver": work_deliver}
+KINDS: dict[str, Work] = {
+    "update": work_update,
+    "deliver": work_deliver,
+    "publish": work_publish,
+    "account": work_account,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,4 +162,6 @@ def _failed(order: WorkOrder, failure: Failure) -> Outcome:
             Receipt(delivery.delivery_id, failure=replace(failure, ambiguous=True))
             for delivery in order.deliveries
         ),
+        publish=PublishReport(order.publish.task_id) if order.publish else None,
+        failure=failure if order.publish or order.account else None,
     )

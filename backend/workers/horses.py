@@ -6,9 +6,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from backend.dispatch.broker import note_fault
 from backend.workers.deaths import Death, cause_of
 from backend.workers.forking import fork_child
 from backend.workers.kit import Stop
+from backend.workers.lane import Lane
 from backend.workers.patient import LOOK_SECONDS, PatientWorker
 from backend.workers.vitals import Vitals
 
@@ -41,12 +41,12 @@ OVERTIME_SECONDS = 120.0
 class Stable:
     """What a horse worker and its horses are made of.
 
-    `saddle` builds in the horse what connects, for its id and its stop; what it returns begins and ends one piece of work: the named
-    one by RQ, else what waits. `work_seconds` is the longest own limit of the work.
+    `saddle` builds in the horse what connects, for its start and its stop, and makes it what RQ's job finds. `work_seconds` is the
+    longest own limit of the work.
     """
 
     vitals: Vitals
-    saddle: Callable[[str, Stop], Callable[[], int]]
+    saddle: Callable[[str, Stop], Lane]
     tell: Callable[[Death], None]
     silent_seconds: float
     idle_seconds: float
@@ -65,6 +65,8 @@ class HorseWorker(PatientWorker, Worker):
         super().__init__(redis_url, queue_name, name, job_monitoring_interval=MONITORING_SECONDS)
         self._stable = stable
         self._horse = Vitals()
+        self._silence = self._looked = self._forked = 0.0
+        self._stamps = 0
         self._verdict = ""
         self._told_stop = False
         self._idle_since = time.monotonic()
@@ -79,16 +81,18 @@ class HorseWorker(PatientWorker, Worker):
 
     def fork_work_horse(self, job: Any, queue: Any) -> None:
         """See RQ; the horse ends with this worker."""
-        self._horse_pid = self._fork(lambda _serve: self._perform(job, queue))
+        self._horse_pid = self._fork(lambda _lane: self._perform(job, queue))
 
-    def _fork(self, ride: Callable[[Callable[[], int]], int]) -> int:
+    def _fork(self, ride: Callable[[Lane], int]) -> int:
         self._horse.renew()
         self._stable.vitals.note_horse(self._horse.worker)
         self._verdict, self._told_stop = "", False
+        self._silence, self._stamps = 0.0, 0
+        self._looked = self._forked = time.monotonic()
         # Not to be warned but gone: else it would work on while others take what it held.
         return fork_child(lambda: self._ride(ride), signal.SIGKILL)
 
-    def _ride(self, ride: Callable[[Callable[[], int]], int]) -> int:
+    def _ride(self, ride: Callable[[Lane], int]) -> int:
         """In the horse."""
         os.setpgrp()
         self._is_horse = True
@@ -97,17 +101,15 @@ class HorseWorker(PatientWorker, Worker):
         stop = Stop(self._stable.grace_seconds)
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         self._horse.keep_stamping()
-        serve = self._stable.saddle(self._horse.worker, stop)
-        return ride(serve)
+        lane = self._stable.saddle(self._horse.worker, stop)
+        code = ride(lane)
+        if lane.served and not lane.unsettled:
+            self._horse.say_farewell()
+        return code
 
     def _perform(self, job: Any, queue: Any) -> int:
-        # Whatever became of it is told by its farewell.
         self.perform_job(job, queue, self.execution)  # type: ignore[arg-type]
         return os.EX_OK
-
-    def say_farewell(self) -> None:
-        """In the horse: what it began has been settled or kept."""
-        self._horse.say_farewell()
 
     # --- watching ---
 
@@ -127,7 +129,6 @@ class HorseWorker(PatientWorker, Worker):
 
     def wait_for_horse(self) -> tuple[int | None, int | None, Any]:
         """Until it has ended; meanwhile it is told of a stop, and killed when it stands still."""
-        silence, stamps, looked = 0.0, self._horse.stamps(), time.monotonic()
         while True:
             try:
                 pid, status, usage = os.wait4(self._horse_pid, os.WNOHANG)
@@ -137,21 +138,23 @@ class HorseWorker(PatientWorker, Worker):
             if pid:
                 self._note_end(status)
                 return pid, status, usage
-            passed = min(time.monotonic() - looked, SEEN_SECONDS)
-            looked = time.monotonic()
-            silence = 0.0 if stamps != self._horse.stamps() else silence + passed
-            stamps = self._horse.stamps()
-            self._judge(silence)
+            self._watch()
             self._pass_on_stop()
             time.sleep(WATCH_SECONDS)
 
-    def _judge(self, silence: float) -> None:
-        limit = self._stable.silent_seconds
-        if silence >= limit and not self._verdict:
+    def _watch(self) -> None:
+        now, stamps, limit = time.monotonic(), self._horse.stamps(), self._stable.silent_seconds
+        passed = min(now - self._looked, SEEN_SECONDS)
+        self._silence = 0.0 if stamps != self._stamps else self._silence + passed
+        self._stamps, self._looked = stamps, now
+        if self._silence >= limit and not self._verdict:
             self._verdict = f"no sign of life for {limit:g} s, and was killed"
             log.error("the process of a job stands still: %s; its stacks follow", self._verdict)
             os.kill(self._horse_pid, signal.SIGABRT)
-        elif silence >= limit + STACK_SECONDS:
+        elif self._silence >= limit + STACK_SECONDS:
+            self.kill_horse()
+        elif now - self._forked >= self._stable.work_seconds + OVERTIME_SECONDS:
+            self._verdict = "it worked on after all its limits, and was killed"
             self.kill_horse()
 
     def _pass_on_stop(self) -> None:
@@ -197,7 +200,7 @@ class HorseWorker(PatientWorker, Worker):
     def _look(self) -> None:
         """Send a horse for what waits in the database. Raises `StopRequested`."""
         with self._busy():
-            self._horse_pid = self._fork(lambda serve: FOUND if serve() else os.EX_OK)
+            self._horse_pid = self._fork(lambda lane: FOUND if lane.serve() else os.EX_OK)
             _, status, _ = self.wait_for_horse()
             self._horse_pid = 0
         if status is not None and os.waitstatus_to_exitcode(status) == FOUND:

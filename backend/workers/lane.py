@@ -26,7 +26,8 @@ OUTAGE_LOOK_SECONDS = 1.0
 @dataclass(slots=True)
 class Lane:
     """Begins orders and runs each in a thread of its own. `backlog` counts the queue's waiting jobs;
-    `withdraw` takes a begun allocation's own wake-up out of the queue.
+    `withdraw` takes a begun allocation's own wake-up out of the queue. A `single` one begins one order and no more.
+    `unsettled` counts those whose end is neither in the database nor in the outbox; `served`: it came back from what it was last asked.
     """
 
     queue: str
@@ -39,6 +40,9 @@ class Lane:
     last_look: float = float("-inf")
     refused: int = 0
     taken_alone: bool = False
+    single: bool = False
+    unsettled: int = 0
+    served: bool = True
 
     def serve(self, allocation_id: str | None = None, attempt: int = 1) -> int:
         """Begin the named allocation (or none), then what else fits, for at most a minute; how many were begun.
@@ -46,6 +50,7 @@ class Lane:
         Returns when everything that was begun has settled. Raises `Unavailable` when the first begin can't be made in
         that time.
         """
+        self.served = False
         until = self.clock() + WAKE_UP_SECONDS
         begun = 0
         if allocation_id is not None:
@@ -54,11 +59,13 @@ class Lane:
             # Before the look: what did not fit while these ran must be looked for once they have ended.
             self.active = {thread for thread in self.active if thread.is_alive()}
             self.taken_alone = self.taken_alone and bool(self.active)
-            begun_now = self._may_begin(until) and self._worth_a_look() and self._begin_next()
+            may_begin = self._may_begin(until) and not (self.single and begun)
+            begun_now = may_begin and self._worth_a_look() and self._begin_next()
             begun += begun_now
             if begun_now:
                 continue
             if not self.active:
+                self.served = True
                 return begun
             self.executor.kit.slots.wait(LOOK_SECONDS)
 
@@ -128,5 +135,6 @@ class Lane:
         except Exception:
             # A job edge: its lease runs out and the sweeper recovers it; the lane goes on with the rest.
             log.exception("allocation %s could not be settled", order.allocation_id)
+            self.unsettled += 1
         finally:
             self.executor.kit.slots.announce()

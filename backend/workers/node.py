@@ -10,28 +10,21 @@ import json
 import logging
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import configure_mappers
 
 from backend import bootstrap, metrics
-from backend.dispatch import queues
 from backend.domain.errors import CascadeError, ConfigurationError
 from backend.domain.identifiers import new_id
-from backend.outbound.client import GuardedHttpClient
+from backend.workers.building import WorkerPlan, build_lane, grace_seconds, silent_seconds, worker_name
 from backend.workers.deaths import DeathPipe
-from backend.workers.execution import Executor
 from backend.workers.forking import Child, Supervisor, fork_child, share_heaps
-from backend.workers.hosts import HostGate
+from backend.workers.horses import HorseWorker, Stable
 from backend.workers.instances import Instances
-from backend.workers.kit import Kit, Slots, Stop
-from backend.workers.lane import Lane
-from backend.workers.leases import Leases
+from backend.workers.kit import Stop
 from backend.workers.presence import SharedCount
-from backend.workers.run import use_lane
-from backend.workers.signals import Signals, signals_for
 from backend.workers.transport import Place, Plugins, PresenceParts, Transport
 from backend.workers.vitals import Start, Vitals
 from backend.workers.worker import Limits, WakeUpWorker
@@ -42,10 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REFUSED = 2
-STOP_MARGIN_SECONDS = 3.0
-# Before the lease is over: the reason is then known, and what the process held is given back at once.
-SILENT_SHARE = 2 / 3
-SILENT_SECONDS = 6.0
+# A publish worker that has had nothing to do for so long ends.
+IDLE_SECONDS = 30.0
 
 
 def main(
@@ -76,40 +67,51 @@ def _run(
 ) -> int:
     plugins = _preload(place)
     metrics.share(settings.metrics_dir)
-    count, deaths = SharedCount(), DeathPipe()
+    count, demand, deaths = SharedCount(), SharedCount(), DeathPipe()
     slots = max(1, math.ceil(place.capacity / max(1, workers)))
+    plan = WorkerPlan(settings, transport, place, "", slots, plugins)
     children = [
-        _worker(
-            f"worker {number + 1} of {name}",
-            WorkerPlan(settings, transport, place, name, slots, plugins),
-            instance,
-        )
-        for name in place.queues
+        _worker(f"worker {number + 1} of {name}", replace(plan, queue=name), instance)
+        for name in place.steady_queues
         for number in range(workers)
     ]
-    presence_parts = PresenceParts(place, instance, count, deaths.heard, plugins)
+    if place.publish_queue:
+        children += _publish_workers(replace(plan, queue=place.publish_queue, slots=1), instance, deaths)
+    presence_parts = PresenceParts(place, instance, count, deaths.heard, plugins, demand)
     presence = Child(
         "presence", lambda: _presence(settings, transport, presence_parts, metrics_at), counted=False
     )
-    told = ", ".join(place.queues)
-    log.info("node %s: %d workers on each of %s, %d slots each", place.name, workers, told, slots)
+    _say_what_runs(place, workers, settings.publish_workers, slots)
     # What is loaded and made now is shared with every child as long as the collector does not touch it.
     configure_mappers()
     gc.freeze()
     instances = _instances(settings, place, instance)
     instances.arrive()
-    silent_seconds = max(SILENT_SECONDS, place.lease_seconds * SILENT_SHARE)
     Supervisor(
         [*children, presence],
         settings.stop_seconds,
         on_change=count.set,
         on_death=deaths.tell,
-        silent_seconds=silent_seconds,
+        silent_seconds=silent_seconds(place),
         # A server ends the transactions of a frozen client; SQLite's one lock would be held for as long as it stands.
-        frozen_seconds=silent_seconds if settings.embedded_database else math.inf,
+        frozen_seconds=silent_seconds(place) if settings.embedded_database else math.inf,
+        demand=demand.get,
     ).run()
     instances.forget(instance)
     return 0
+
+
+def _say_what_runs(place: Place, workers: int, publish_workers: int, slots: int) -> None:
+    if place.steady_queues:
+        names = ", ".join(place.steady_queues)
+        log.info("node %s: %d workers on each of %s, %d slots each", place.name, workers, names, slots)
+    if place.publish_queue:
+        log.info(
+            "node %s: up to %d workers on %s, when there is work",
+            place.name,
+            publish_workers,
+            place.publish_queue,
+        )
 
 
 def _instances(settings: Settings, place: Place, instance: str) -> Instances:
@@ -144,23 +146,11 @@ def _report_place(transport: Transport, instance: str, writing: int) -> int:
 
 def _preload(place: Place) -> Plugins:
     """Load what the workers will need before they are forked, and nothing that they won't: memory is shared by fork."""
-    delivering = queues.DEFAULT_QUEUE in place.queues
     return Plugins(
-        sources={} if delivering else bootstrap.load_plugins(bootstrap.SOURCES),
-        notifiers=bootstrap.load_plugins(bootstrap.NOTIFIERS) if delivering else {},
+        sources=bootstrap.load_plugins(bootstrap.SOURCES) if place.updates else {},
+        notifiers=bootstrap.load_plugins(bootstrap.NOTIFIERS) if place.delivers else {},
+        publishers=bootstrap.load_plugins(bootstrap.PUBLISHERS) if place.publish_queue else {},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerPlan:
-    """What the supervisor knows of a worker before it is forked: its one queue, and how many items it may have in work."""
-
-    settings: Settings
-    transport: Transport
-    place: Place
-    queue: str
-    slots: int
-    plugins: Plugins
 
 
 def _worker(told: str, plan: WorkerPlan, instance: str) -> Child:
@@ -180,45 +170,58 @@ def work(plan: WorkerPlan, start: Start) -> int:
     """One worker process, after its fork: build everything that connects, then serve."""
     share_heaps()
     settings = plan.settings
-    parts = plan.transport.worker(plan.place, start)
-    signals = signals_for(settings.redis_url, plan.queue)
-    kit = build_kit(settings, signals, plan.slots, plan.plugins)
-    leases = Leases(parts.ledger, plan.place.renew_seconds)
-    executor = Executor(parts.ledger, parts.outbox, leases, kit, settled=signals.wake, flowed=parts.flowed)
-    lane = Lane(
-        queue=plan.queue,
-        ledger=parts.ledger,
-        executor=executor,
-        backlog=signals.backlog,
-        withdraw=signals.withdraw,
-    )
-    use_lane(lane, parts.prove)
-    leases.start()
+    stop = Stop(grace_seconds(settings))
+    lane = build_lane(plan, start, stop)
     worker = WakeUpWorker(
         settings.redis_url,
         plan.queue,
-        f"{plan.queue}.{start.worker}".replace(":", "."),
-        on_stop=kit.stop.set,
-        limits=Limits(megabytes=settings.worker_megabytes, abandoned=lambda: kit.slots.abandoned),
+        worker_name(plan.queue, start),
+        on_stop=stop.set,
+        limits=Limits(
+            megabytes=settings.worker_megabytes, abandoned=lambda: lane.executor.kit.slots.abandoned
+        ),
         serve=lane.serve,
         work_seconds=max(settings.update_seconds, settings.deliver_seconds),
     )
     return worker.serve()
 
 
-def build_kit(settings: Settings, signals: Signals, slots: int, plugins: Plugins) -> Kit:
-    """The tools of phase 2 for this process."""
-    if plugins.notifiers:
-        bootstrap.guard_requests(settings.egress_allow)
-    return Kit(
-        sources=plugins.sources,
-        notifiers=plugins.notifiers,
-        http=GuardedHttpClient(settings.egress_allow),
-        pool=ThreadPoolExecutor(max_workers=slots, thread_name_prefix="item"),
-        slots=Slots(slots),
-        stop=Stop(max(1.0, settings.stop_seconds - STOP_MARGIN_SECONDS)),
-        hosts=HostGate(signals, bootstrap.build_host_limits(settings)),
+def _publish_workers(plan: WorkerPlan, instance: str, deaths: DeathPipe) -> list[Child]:
+    """They stand in for others that the node tells of where it serves nothing else."""
+    return [
+        _publish_worker(f"worker {number + 1} of {plan.queue}", plan, instance, deaths)
+        for number in range(max(1, plan.settings.publish_workers))
+    ]
+
+
+def _publish_worker(told: str, plan: WorkerPlan, instance: str, deaths: DeathPipe) -> Child:
+    vitals = Vitals()
+
+    def main() -> int:
+        vitals.keep_stamping(forks=True)
+        code = work_on_demand(plan, Start(instance, vitals.worker), vitals, deaths)
+        if code == 0:
+            vitals.say_farewell()
+        return code
+
+    return Child(told, main, counted=not plan.place.steady_queues, vitals=vitals, on_demand=True)
+
+
+def work_on_demand(plan: WorkerPlan, start: Start, vitals: Vitals, deaths: DeathPipe) -> int:
+    """One publish worker, after its fork. What connects to the ledger is built in its horses only."""
+    share_heaps()
+    settings = plan.settings
+
+    stable = Stable(
+        vitals=vitals,
+        saddle=lambda horse, stop: build_lane(plan, Start(start.instance, horse), stop, single=True),
+        tell=deaths.tell,
+        silent_seconds=silent_seconds(plan.place),
+        idle_seconds=IDLE_SECONDS,
+        grace_seconds=grace_seconds(settings),
+        work_seconds=settings.publish_seconds,
     )
+    return HorseWorker(settings.redis_url, plan.queue, worker_name(plan.queue, start), stable).serve()
 
 
 def _presence(

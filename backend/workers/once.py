@@ -10,6 +10,7 @@ from importlib.metadata import version
 from backend import metrics
 from backend.domain.identifiers import new_id
 from backend.domain.wire import Heard
+from backend.workers.building import build_kit
 from backend.workers.claimer import Claimer, Scope
 from backend.workers.contact import Contact, HttpKeeper, HttpTeller
 from backend.workers.estates import Heir
@@ -21,7 +22,6 @@ from backend.workers.journal import CLAIMED, Journal, Who
 from backend.workers.kit import Kit
 from backend.workers.lane import Lane
 from backend.workers.leases import Leases
-from backend.workers.node import build_kit
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Parent
 from backend.workers.remote import UPDATE, Remote, capabilities, load_plugins
@@ -103,7 +103,7 @@ class Round:
     def _work(self, ledger: HttpLedger) -> int:
         settings, queue = self.remote.settings, f"node:{self.identity.slug}"
         signals = Signals(None, queue)
-        kit = build_kit(settings, signals, self.identity.capacity, self.plugins)
+        kit = build_kit(settings, signals, self.identity.capacity, self.plugins, self.identity.lease_seconds)
         _stop_on_signals(kit)
         leases = Leases(ledger, self.identity.renew_seconds)
         leases.start()

@@ -69,7 +69,8 @@ class Teller(Protocol):
 class SqlTeller:
     """Tells it to the database.
 
-    `sources` are the kinds of feeds whose plug-ins were loaded; `None` where no feeds are collected.
+    `sources` are the kinds of feeds whose plug-ins were loaded, `publishers` the platforms; `None` where this process does nothing
+    of the kind.
     """
 
     engine: Engine
@@ -77,6 +78,7 @@ class SqlTeller:
     instance: str
     version: str
     sources: tuple[str, ...] | None = None
+    publishers: tuple[str, ...] | None = None
 
     def beat(self, workers: int, outbox: OutboxReport, disk: DiskSign | None) -> None:
         """See `Teller`."""
@@ -90,6 +92,7 @@ class SqlTeller:
                 version=self.version,
                 outbox=outbox,
                 sources=self.sources,
+                publishers=self.publishers,
             )
             if disk is not None:
                 signs.note_disk(session, self.node_id, disk)

@@ -27,8 +27,6 @@ from backend.workers.update import failure_of, unexpected
 
 log = logging.getLogger(__name__)
 
-# Between asking the ledger and the first byte of the call, at most: far below the lease, so that nobody else has begun meanwhile.
-CALL_SECONDS = 10.0
 AGAIN_SECONDS = 1.0
 
 
@@ -44,7 +42,7 @@ class Publishing:
     limits: Limits
     threshold: Threshold
     reporter: Reporter
-    call_seconds: float = CALL_SECONDS
+    call_seconds: float
     verdict: AccountVerdict | None = None
     prepared: Prepared | None = None
     submitted: bool = False
@@ -79,6 +77,9 @@ class Publishing:
             if self.verdict is not None and not self.verdict.health.may_publish:
                 return self.failed(Failure(self.verdict.code or "session_expired", self.verdict.reason))
             self._leave_when_asked()
+        if self.task.manuscript.draft and self.prepared is not None:
+            # Nothing becomes public: there is no point of no return.
+            return self._outcome(self._report(published=_saved(self.prepared)))
         self._submit(self._note_recent())
         return self._outcome(self._report(published=self._call()))
 
@@ -217,9 +218,7 @@ def work_publish(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:
     watch = Watch(limits, kit.stop, threshold, reporter.is_cancelled)
     http = BoundHttp(kit.http, limits)
     desk = desk_for(http, limits, lambda words: kit.tell(task.task_id, words), watch.must_end)
-    publishing = Publishing(
-        order, task, publisher, desk, http, limits, threshold, reporter, kit.call_seconds
-    )
+    publishing = Publishing(order, task, publisher, desk, http, limits, threshold, reporter, kit.call_seconds)
     future = kit.submit(order, publishing.run)
     ending = watch.await_end(future)
     if ending is Ending.DONE:
@@ -240,6 +239,10 @@ def _left_behind(publishing: Publishing, ending: Ending, seconds: float) -> Outc
     return publishing.handed_back()
 
 
+def _saved(draft: Prepared) -> Published:
+    return Published(draft.draft_id, draft.url)
+
+
 def _no_publisher(order: WorkOrder, task: PublishOrder, kit: Kit) -> Outcome:
     return Outcome(
         order.allocation_id,
@@ -256,4 +259,3 @@ def no_publisher(platform: str, kit: Kit) -> Failure:
     return failure_of(
         WorkError("no_such_publisher", platform=platform, known=", ".join(sorted(kit.publishers)) or "-")
     )
-

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from backend.dispatch.queues import DEFAULT_QUEUE, PUBLISH_SUFFIX
 from backend.domain.ports import Ledger
 from backend.workers.deaths import Death
 from backend.workers.outbox import Outbox
@@ -24,6 +25,26 @@ class Place:
     lease_seconds: float
     renew_seconds: float
 
+    @property
+    def delivers(self) -> bool:
+        """Whether it serves deliveries: then it is the parent's own."""
+        return DEFAULT_QUEUE in self.queues
+
+    @property
+    def publish_queue(self) -> str:
+        """The queue that is served on demand; empty when this process serves none."""
+        return next((name for name in self.queues if name.endswith(PUBLISH_SUFFIX)), "")
+
+    @property
+    def steady_queues(self) -> tuple[str, ...]:
+        """The queues whose workers always run."""
+        return tuple(name for name in self.queues if name != self.publish_queue)
+
+    @property
+    def updates(self) -> bool:
+        """Whether it collects feeds."""
+        return bool(self.steady_queues) and not self.delivers
+
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
@@ -31,6 +52,7 @@ class Plugins:
 
     sources: dict[str, Any]
     notifiers: dict[str, Any]
+    publishers: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +67,17 @@ class WorkerParts:
 
 @dataclass(frozen=True, slots=True)
 class PresenceParts:
-    """What the presence of a node is made of, besides its parent. `heard` are the deaths of workers since it was last asked."""
+    """What the presence of a node is made of, besides its parent. `heard` are the deaths of workers since it was last asked.
+
+    `demand`: how many jobs wait for workers that run on demand; the presence looks (`watch_demand`), the supervisor reads.
+    """
 
     place: Place
     instance: str
     workers: SharedCount
     heard: Callable[[], list[Death]]
     plugins: Plugins
+    demand: SharedCount = field(default_factory=SharedCount)
 
 
 class Transport(Protocol):

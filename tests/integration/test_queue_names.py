@@ -6,7 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -122,12 +122,17 @@ def test_the_node_process_itself_refuses_what_nothing_enqueues_to(machine: Machi
 
 
 @on_sqlite
-def test_a_node_serves_its_own_queue_and_no_other_nodes(machine: Machine) -> None:
-    assert Attached(machine.settings, "node-1", []).look_around().queues == ("node:node-1",)
+def test_a_node_serves_its_own_queues_and_no_other_nodes(machine: Machine) -> None:
+    own = ("node:node-1", "node:node-1:publish")
+    assert Attached(machine.settings, "node-1", []).look_around().queues == own
+    assert Attached(machine.settings, "node-1", own[1:]).look_around().queues == own[1:]
+    unpublishing = replace(machine.settings, publish_workers=0)
+    assert Attached(unpublishing, "node-1", []).look_around().queues == own[:1]
     assert Attached(machine.settings, None, []).look_around().queues == ("default",)
-    with pytest.raises(CascadeError) as refused:
-        Attached(machine.settings, "node-1", ["node:node-2"]).look_around()
-    assert "node:node-1" in str(refused.value)
+    for foreign in ("node:node-2", "node:node-2:publish", "default"):
+        with pytest.raises(CascadeError) as refused:
+            Attached(machine.settings, "node-1", [foreign]).look_around()
+        assert "node:node-1:publish" in str(refused.value)
 
 
 @on_sqlite

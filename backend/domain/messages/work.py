@@ -76,6 +76,18 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The message was being sent when its time was over; nobody knows whether it arrived.",
         "消息发送途中超时，无法确认是否送达。",
     ),
+    "publish_answer_lost": (
+        "The article was being published when this process had to end; the platform is asked whether it is there.",
+        "文章发布途中进程必须退出；系统会向平台查询是否已发布。",
+    ),
+    "submission_late": (
+        "Too much time passed between the decision to publish and the call; nothing was sent, and the platform is asked before it is tried again.",
+        "决定发布与实际调用之间间隔过长，未发送任何内容；重试前会先向平台查询。",
+    ),
+    "no_such_publisher": (
+        "This node can't publish on {platform}; it has {known}. Another node may, or install the plug-in there and start it again.",
+        "此节点无法发布到 {platform}；已安装：{known}。可由其他节点发布，或安装插件后重启节点。",
+    ),
     "wildcard_queue": (
         "RQ does not serve wildcards, so nothing would ever take work from {name!r}. Name the queues themselves: {example}",
         "RQ 不支持通配符，{name!r} 中的任务永远不会被执行。请写出具体队列名：{example}",

@@ -17,6 +17,7 @@ from backend.domain.ports import HttpClient
 from backend.store.session import create_engine_for
 from backend.workers import node
 from backend.workers.attached import Attached
+from backend.workers.building import WorkerPlan
 from backend.workers.transport import Plugins
 from backend.workers.vitals import Start
 
@@ -51,7 +52,7 @@ def main() -> int:
     place = attached.look_around()
     source = {"block": Blocking, "connect": Connecting}[sys.argv[1]]()
     plugins = Plugins(sources={"rss": source}, notifiers={})
-    plan = node.WorkerPlan(settings, attached, place, place.queues[0], 4, plugins)
+    plan = WorkerPlan(settings, attached, place, place.queues[0], 4, plugins)
     return node.work(plan, Start(new_id(), new_id()))
 
 
