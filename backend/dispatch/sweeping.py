@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from backend.dispatch import queues, repairs
+from backend.dispatch import account_repairs, queues, repairs
 from backend.dispatch.forgetting import Forgetter
 from backend.dispatch.queue_repairs import LostFinder, Tidier
 from backend.domain.errors import Unavailable
@@ -84,7 +84,11 @@ class Sweeper:
     @property
     def waits(self) -> list[Repair[Any]]:
         """What only time brings."""
-        return [repairs.due_items(self.engine), repairs.due_deliveries(self.engine)]
+        return [
+            repairs.due_items(self.engine),
+            repairs.due_deliveries(self.engine),
+            account_repairs.cooled_accounts(self.engine),
+        ]
 
     @property
     def losses(self) -> list[Repair[Any]]:
@@ -95,6 +99,7 @@ class Sweeper:
             repairs.gone_nodes(self.engine),
             repairs.cut_expansions(self.engine),
             repairs.held_items(self.engine),
+            account_repairs.unfollowed_accounts(self.engine),
             repairs.unplanned_schedules(self.engine, self.clock),
         ]
 

@@ -53,7 +53,6 @@ class PublishPolicy:
     base_seconds: float = 30.0
     call_seconds: float = 45.0
     cooling_seconds: float = 900.0
-    check_seconds: float = 6 * 3600.0
     recheck_seconds: float = 300.0
 
 
@@ -291,8 +290,10 @@ class AccountState:
     expires_at: datetime | None = field(default=None)
 
 
-def account_after(policy: PublishPolicy, verdict: AccountVerdict, now: datetime) -> AccountState:
-    """The account's state after a verdict about its current credentials."""
+def account_after(
+    policy: PublishPolicy, verdict: AccountVerdict, now: datetime, check_seconds: float
+) -> AccountState:
+    """The account's state after a verdict about its current credentials; a good one is checked again after `check_seconds`."""
     health, until = verdict.health, verdict.until
     if health is Health.OK and verdict.expires_at is not None and verdict.expires_at <= now + EXPIRING:
         health = Health.EXPIRING
@@ -302,7 +303,7 @@ def account_after(policy: PublishPolicy, verdict: AccountVerdict, now: datetime)
         Health.EXPIRED: None,
         Health.NEEDS_LOGIN: None,
         Health.COOLING: until,
-    }.get(health, now + timedelta(seconds=policy.check_seconds))
+    }.get(health, now + timedelta(seconds=check_seconds))
     return AccountState(
         health,
         verdict.code,

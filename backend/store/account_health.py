@@ -5,6 +5,7 @@ Lock order: allocation, account, its tasks by id.
 
 from __future__ import annotations
 
+import random
 from datetime import datetime
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import CursorResult, exists, select, update
 from sqlalchemy.orm import Session
 
+from backend.domain.account_checks import check_interval
 from backend.domain.publish_endings import AccountState, PublishPolicy, account_after
 from backend.domain.publish_waiting import hold_reason
 from backend.domain.publishing import AccountVerdict, Credentials, Health
@@ -83,7 +85,8 @@ def apply_verdict(
     if account is None or account.credential_version != verdict.credential_version:
         return False
     at = clock(session)
-    state = account_after(policy, verdict, at)
+    interval = check_interval(account.platform, random.random())  # noqa: S311
+    state = account_after(policy, verdict, at, interval)
     values = _columns(state) | {"checked_at": at, "updated_at": at}
     if verdict.profile:
         values["profile"] = verdict.profile[:255]

@@ -212,6 +212,7 @@ def _allocation(one: Admission, queue: str, errand: str | None) -> dict[str, Any
         "queue": queue,
         "node_id": one.node_id,
         "item_count": 1,
+        "task_id": None if errand else one.id,
         "account_id": one.account_id,
         "active_account_id": one.account_id,
         "errand": errand,

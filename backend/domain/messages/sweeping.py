@@ -37,6 +37,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "pending allocations of nodes that are gone: planned again",
         "节点已失联的待处理分配：重新规划",
     ),
+    "sweep_cooled": (
+        "accounts whose platform wanted a pause that is over: their tasks go on",
+        "平台要求的暂停已结束的账号：任务继续",
+    ),
+    "sweep_held_publishes": (
+        "publish tasks that do not follow their account's health: held, or let go on",
+        "与账号状态不符的发布任务：暂停或继续",
+    ),
     "sweep_expansions": (
         "runs whose items were not all made: continued",
         "未完成展开的运行：继续展开",
