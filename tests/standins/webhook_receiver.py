@@ -58,6 +58,8 @@ class WebhookReceiver(PlatformServer):
         if name == "check":
             return Reply(200)
         key = call.headers.get("idempotency-key", "")
+        if not key:
+            return Reply(400, {"error": "an article without a key can't be told from its repeat"})
         again = key in self.articles_by_key
         self.articles_by_key.setdefault(key, call.json)
         identifier = f"a-{key}"
