@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
 from backend.domain.errors import WorkError
+from backend.publishers.evidence import State, normal
 from backend.publishers.zhihu.wire import ZHUANLAN, Conversation, Hidden, needed, object_of
 
 MAX_TOPICS = 3
-
-
-class State(StrEnum):
-    """What Zhihu says about a draft by its id. `HIDDEN`: it did not tell."""
-
-    DRAFT = "draft"
-    PUBLISHED = "published"
-    GONE = "gone"
-    HIDDEN = "hidden"
 
 
 def create(title: str, talk: Conversation) -> str:
@@ -105,11 +95,6 @@ def state(draft_id: str, talk: Conversation) -> State:
         return State.GONE
     told = object_of(response).get("state")
     return State(told) if told in {State.DRAFT, State.PUBLISHED} else State.HIDDEN
-
-
-def normal(text: str) -> str:
-    """A title or name as it is compared: platforms change spaces, widths and case."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def edit_url(draft_id: str) -> str:

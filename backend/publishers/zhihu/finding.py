@@ -1,96 +1,22 @@
-"""Whether a submitted article is at Zhihu: the draft by its id, its public page, then own recent articles (wire 2.5)."""
+"""Where Zhihu tells whether an article is there: its public page and the account's own recent articles (wire 2.5)."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from backend.domain.errors import WorkError
-from backend.domain.ports import HttpResponse
-from backend.domain.publishing import Finding, Presence, Published
-from backend.publishers.zhihu.drafts import State, article_url, normal
+from backend.publishers.evidence import SLACK, Listed, State
+from backend.publishers.zhihu.drafts import article_url
 from backend.publishers.zhihu.wire import WWW, Conversation, Hidden, object_of
 
 PAGE_SIZE = 20
 PAGES = 3
-# Clocks are compared through a header of whole seconds and a journey of unknown length.
-SLACK = timedelta(seconds=5)
 INITIAL_DATA = re.compile(r'<script[^>]*\bid="js-initialData"[^>]*>(.*?)</script>', re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One of the account's own articles; `created` by Zhihu's clock."""
-
-    id: str
-    title: str
-    created: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What was found out. `listed` is `None` where the lists were hidden or end before the time in question.
-
-    `since` is the submission by Zhihu's clock.
-    """
-
-    draft_id: str
-    title: str
-    draft: State
-    public: bool
-    listed: tuple[Listed, ...] | None
-    known_ids: Collection[str]
-    since: datetime
-
-
-def decide(evidence: Evidence) -> Finding:
-    """What the evidence means. Pure: rule 5 of the design.
-
-    The draft's id is the article's, so only where the draft tells nothing may an article with another id be it.
-    """
-    if evidence.draft is State.PUBLISHED or evidence.public or _is_listed(evidence):
-        return _there(evidence.draft_id)
-    if evidence.listed is None:
-        return _unknown("Zhihu hides the account's articles, so nobody can tell whether it is there")
-    if evidence.draft is State.DRAFT:
-        return Finding(Presence.NOT_THERE, reason="its draft is still a draft and none of the articles is it")
-    alike = [one for one in evidence.listed if _could_be(one, evidence)]
-    if len(alike) == 1:
-        return _there(alike[0].id)
-    if alike:
-        return _unknown(f"{len(alike)} new articles of the account have this title")
-    gone = evidence.draft is State.GONE
-    return _unknown(
-        "the draft is gone and no article is there: it may be under review, or somebody removed it"
-        if gone
-        else "Zhihu hides the draft, and no article of the account is it yet"
-    )
-
-
-def _is_listed(evidence: Evidence) -> bool:
-    return any(one.id == evidence.draft_id for one in evidence.listed or ())
-
-
-def _could_be(one: Listed, evidence: Evidence) -> bool:
-    return (
-        one.id not in evidence.known_ids
-        and normal(one.title) == normal(evidence.title)
-        and one.created >= evidence.since - SLACK
-    )
-
-
-def _there(article_id: str) -> Finding:
-    return Finding(Presence.THERE, Published(article_id, article_url(article_id)))
-
-
-def _unknown(reason: str) -> Finding:
-    return Finding(Presence.UNKNOWN, reason=reason)
 
 
 def is_public(article_id: str, talk: Conversation) -> bool:
@@ -173,16 +99,12 @@ def _at_end(answer: dict[str, Any]) -> bool:
 
 def _listed(rows: Sequence[dict[str, Any]], moment: str) -> list[Listed]:
     return [
-        Listed(str(row["id"]), str(row.get("title") or ""), datetime.fromtimestamp(row[moment], UTC))
+        Listed(
+            str(row["id"]),
+            str(row.get("title") or ""),
+            datetime.fromtimestamp(row[moment], UTC),
+            article_url(str(row["id"])),
+        )
         for row in rows
         if row.get("id") and isinstance(row.get(moment), int)
     ]
-
-
-def by_their_clock(moment: datetime, response: HttpResponse, now: datetime) -> datetime:
-    """A moment of ours by the platform's clock, which its `Date` header tells."""
-    try:
-        theirs = parsedate_to_datetime(response.headers.get("date", ""))
-    except (ValueError, TypeError, IndexError):
-        return moment
-    return moment + (theirs.astimezone(UTC) - now)

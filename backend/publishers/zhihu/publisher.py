@@ -28,6 +28,7 @@ from backend.domain.publishing import (
 )
 from backend.publishers import pictures, refusing
 from backend.publishers.content import has_something, html_of, left_out, tree_of
+from backend.publishers.evidence import Evidence, State, by_their_clock, decide
 from backend.publishers.zhihu import drafts, finding, images
 from backend.publishers.zhihu.dialect import render
 from backend.publishers.zhihu.login import SESSION, by_code
@@ -152,25 +153,24 @@ class ZhihuPublisher:
         return _published(response, prepared.draft_id, order.credentials)
 
     def find_published(self, order: PublishOrder, desk: Desk) -> Finding:
-        """Look for the submitted article; what it is decided from stands in `finding.decide`. Raises `WorkError`."""
+        """Look for the submitted article; what follows from what is found stands in `evidence.decide`. Raises `WorkError`."""
         talk = Conversation(order.credentials, desk, self._seconds)
         me = talk.call("GET", f"{WWW}/api/v4/me")
         now = datetime.now(UTC)
-        since = finding.by_their_clock(order.submitted_at or now, me, now)
-        draft = drafts.state(order.draft_id, talk) if order.draft_id else drafts.State.HIDDEN
-        public = bool(order.draft_id) and finding.is_public(order.draft_id, talk)
-        certain = public or draft is drafts.State.PUBLISHED
-        return finding.decide(
-            finding.Evidence(
-                order.draft_id,
-                order.manuscript.title,
-                draft,
-                public,
-                None if certain else finding.recent(talk, since),
-                order.known_ids,
-                since,
-            )
+        since = by_their_clock(order.submitted_at or now, me, now)
+        state = self._state(order.draft_id, talk)
+        listed = None if state is State.PUBLISHED else finding.recent(talk, since)
+        url = drafts.article_url(order.draft_id)
+        return decide(
+            Evidence(NAME, order.draft_id, order.manuscript.title, url, state, listed, order.known_ids, since)
         )
+
+    def _state(self, draft_id: str, talk: Conversation) -> State:
+        """The draft's state by its id; what everybody can read is published, whatever is said of the draft."""
+        if not draft_id:
+            return State.HIDDEN
+        state = drafts.state(draft_id, talk)
+        return State.PUBLISHED if finding.is_public(draft_id, talk) else state
 
 
 def _carried(cookies: tuple[Any, ...]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the evidence about a submitted article means, as a table: rule 5 of the design, for Zhihu."""
+"""What the evidence about a submitted article means, as a table: rule 5 of the design, for every platform whose drafts keep their id."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.domain.publishing import Presence
-from backend.publishers.zhihu.drafts import State
-from backend.publishers.zhihu.finding import Evidence, Listed, decide
+from backend.publishers.evidence import Evidence, Listed, State, decide
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 AFTER, BEFORE = NOW + timedelta(seconds=30), NOW - timedelta(hours=1)
@@ -23,33 +22,31 @@ ELSE = Listed("9", "Something else", AFTER)
 
 THERE, NOT_THERE, UNKNOWN = Presence.THERE, Presence.NOT_THERE, Presence.UNKNOWN
 TABLE = [
-    # draft, public, listed, the answer, and why
-    (State.PUBLISHED, False, None, THERE, "7"),  # its own state says so, whatever is hidden
-    (State.GONE, True, None, THERE, "7"),  # everybody can read it
-    (State.DRAFT, False, (OURS,), THERE, "7"),  # the list knows its id before the draft does
-    (State.DRAFT, False, (), NOT_THERE, ""),
+    # draft, listed, the answer, and why
+    (State.PUBLISHED, None, THERE, "7"),  # its own state says so, whatever is hidden
+    (State.DRAFT, (OURS,), THERE, "7"),  # the list knows its id before the draft does
+    (State.DRAFT, (), NOT_THERE, ""),
     (
         State.DRAFT,
-        False,
         (OTHER_ID,),
         NOT_THERE,
         "",
     ),  # the draft's id is the article's: another one is not it
-    (State.DRAFT, False, None, UNKNOWN, ""),  # hidden lists
-    (State.HIDDEN, False, None, UNKNOWN, ""),
-    (State.HIDDEN, False, (), UNKNOWN, ""),  # perhaps not listed yet
-    (State.HIDDEN, False, (OURS,), THERE, "7"),
-    (State.HIDDEN, False, (OTHER_ID, ELSE), THERE, "8"),
-    (State.HIDDEN, False, (OLDER, KNOWN, ELSE), UNKNOWN, ""),  # none that was not there before
-    (State.GONE, False, (OTHER_ID, Listed("10", "A title", AFTER)), UNKNOWN, ""),  # which one?
-    (State.GONE, False, (), UNKNOWN, ""),  # under review, or removed
+    (State.DRAFT, None, UNKNOWN, ""),  # hidden lists
+    (State.HIDDEN, None, UNKNOWN, ""),
+    (State.HIDDEN, (), UNKNOWN, ""),  # perhaps not listed yet
+    (State.HIDDEN, (OURS,), THERE, "7"),
+    (State.HIDDEN, (OTHER_ID, ELSE), THERE, "8"),
+    (State.HIDDEN, (OLDER, KNOWN, ELSE), UNKNOWN, ""),  # none that was not there before
+    (State.GONE, (OTHER_ID, Listed("10", "A title", AFTER)), UNKNOWN, ""),  # which one?
+    (State.GONE, (), UNKNOWN, ""),  # under review, or removed
 ]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=range(len(TABLE)))
-def test_the_evidence_decides(row: tuple[State, bool, tuple[Listed, ...] | None, Presence, str]) -> None:
-    draft, public, listed, presence, article_id = row
-    finding = decide(Evidence("7", "A title", draft, public, listed, ("6",), NOW))
+def test_the_evidence_decides(row: tuple[State, tuple[Listed, ...] | None, Presence, str]) -> None:
+    draft, listed, presence, article_id = row
+    finding = decide(Evidence("Zhihu", "7", "A title", "https://z/7", draft, listed, ("6",), NOW))
     assert finding.presence is presence
     assert (finding.published.platform_id if finding.published else "") == article_id
     assert bool(finding.reason) is (presence is not THERE)
@@ -63,10 +60,11 @@ LISTED = st.builds(
 )
 EVIDENCE = st.builds(
     Evidence,
+    st.just("Zhihu"),
     st.just("7"),
     st.just("A title"),
+    st.just("https://z/7"),
     st.sampled_from(State),
-    st.booleans(),
     st.none() | st.lists(LISTED, max_size=4).map(tuple),
     st.just(("6",)),
     st.just(NOW),
@@ -78,7 +76,6 @@ def test_not_there_is_said_only_of_a_readable_draft_that_no_readable_list_holds(
     finding = decide(evidence)
     if finding.presence is NOT_THERE:
         assert evidence.draft is State.DRAFT
-        assert not evidence.public
         assert evidence.listed is not None
         assert "7" not in {one.id for one in evidence.listed}
 
