@@ -46,12 +46,16 @@ class Up:
     def __init__(self, data_dir: Path, *words: str, **told: str) -> None:
         self.data_dir = data_dir
         self.port = free_port()
-        self.words = ["up", "--data-dir", str(data_dir), "--port", str(self.port), *words]
+        self.words = [*self.command(), "--data-dir", str(data_dir), *words]
         self.environment = environment(**told)
         data_dir.parent.mkdir(parents=True, exist_ok=True)
         self.stdout = data_dir.parent / f"{data_dir.name}-{self.port}.out"
         self.stderr = data_dir.parent / f"{data_dir.name}-{self.port}.err"
         self.family: list[psutil.Process] = []
+
+    def command(self) -> list[str]:
+        """What is started."""
+        return ["up", "--port", str(self.port)]
 
     def __enter__(self) -> Self:
         with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
