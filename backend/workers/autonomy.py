@@ -23,7 +23,7 @@ from backend.workers.claimer import OutboxLimit
 from backend.workers.contact import Contact
 from backend.workers.http_ledger import HttpLedger
 from backend.workers.journal import Journal
-from backend.workers.local_copy import TICK, Batch, LocalCopy
+from backend.workers.copied_lists import TICK, Batch, LocalCopy
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Call, Parent
 

@@ -22,7 +22,7 @@ from backend.workers.deaths import Death
 from backend.workers.estates import START_GONE, worker_gone
 from backend.workers.http_ledger import HttpLedger
 from backend.workers.journal import CLAIMED, Entry, Journal
-from backend.workers.local_copy import TICK
+from backend.workers.copied_lists import TICK
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Call, Parent
 

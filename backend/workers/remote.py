@@ -32,7 +32,7 @@ from backend.workers.identity import Identity, identity_of, recall, remember
 from backend.workers.instances import Instances
 from backend.workers.introduction import Introduction, this_machine
 from backend.workers.journal import Journal, Who
-from backend.workers.local_copy import LocalCopy
+from backend.workers.copied_lists import LocalCopy
 from backend.workers.local_queues import LocalQueues
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Pair, Parent

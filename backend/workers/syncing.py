@@ -13,7 +13,7 @@ from typing import Any
 
 from backend.domain.errors import CascadeError, Unavailable
 from backend.domain.reconnecting import staggered
-from backend.workers.local_copy import FEEDS, TASKS, LocalCopy
+from backend.workers.copied_lists import FEEDS, TASKS, LocalCopy
 from backend.workers.parent import Call, Parent
 
 log = logging.getLogger(__name__)
