@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select
@@ -18,15 +20,29 @@ from backend.store.session import read
 from backend.store.tables import Allocation, Article, Delivery, WorkItem
 from tests import building
 from tests.building import BROKEN, GONE, LIMITS, World, begin, drafts, outcome_of, row_of, rows_of
+from tests.contracts.http_ledgers import http_ledgers
 
 MakeLedger = Callable[[Engine, str], Ledger]
 
-LEDGERS: dict[str, MakeLedger] = {"sql": building.ledger_for}
+
+@contextmanager
+def sql_ledgers(_folder: Path) -> Iterator[MakeLedger]:
+    """Straight on the database."""
+    yield building.ledger_for
+
+
+LEDGERS: dict[str, Callable[[Path], AbstractContextManager[MakeLedger]]] = {
+    "sql": sql_ledgers,
+    "http": http_ledgers,
+}
+# Deliveries are the parent's own: no other ledger knows them.
+DELIVERING = ("sql",)
 
 
 @pytest.fixture(params=LEDGERS)
-def make_ledger(request: pytest.FixtureRequest) -> MakeLedger:
-    return LEDGERS[request.param]
+def make_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeLedger]:
+    with LEDGERS[request.param](tmp_path) as make:
+        yield make
 
 
 @pytest.fixture
@@ -358,6 +374,7 @@ def test_an_item_that_the_outcome_does_not_name_is_not_lost(ledger: Ledger, worl
     assert (item.state, item.attempts, item.error_code) == ("waiting", 1, "no_result")
 
 
+@pytest.mark.parametrize("make_ledger", DELIVERING, indirect=True)
 def test_a_settled_delivery_is_done_and_repeating_the_settle_changes_nothing(
     engine: Engine, make_ledger: MakeLedger
 ) -> None:
