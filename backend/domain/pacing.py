@@ -19,6 +19,7 @@ class Pace:
 # What the platforms' users report: faster accounts meet captchas. Our own receivers need no such care.
 PACES: Mapping[str, Pace] = {
     "zhihu": Pace(60.0, 20),
+    "csdn": Pace(60.0, 10),
     "webhook": Pace(),
     "wordpress": Pace(),
     "metaweblog": Pace(),

@@ -109,6 +109,8 @@ class Desk:
     tell: Callable[[str], None]
     wait: Callable[[float], bool]
     seconds_left: Callable[[], float]
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the operator set for platforms, by names such as `csdn.app_secret`."""
 
 
 class Publisher(Protocol):

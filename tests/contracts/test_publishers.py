@@ -32,6 +32,8 @@ from backend.domain.publishing import (
 )
 from backend.outbound.client import GuardedHttpClient
 from backend.outbound.elsewhere import ElsewhereHttpClient
+from tests.standins.csdn import APP_SECRET, CsdnServer
+from tests.standins.juejin import JuejinServer
 from tests.standins.platform import Kind, PlatformServer
 from tests.standins.webhook_receiver import HOST, WebhookReceiver
 from tests.standins.zhihu import ZhihuServer
@@ -52,9 +54,19 @@ class Rig:
     credentials: Credentials
     human_checks: bool = True
     drafts: bool = True
+    options: dict[str, str] = field(default_factory=dict)
 
 
 RIGS = {
+    "csdn": Rig(
+        CsdnServer,
+        Credentials((Cookie("UserName", "alice"), Cookie("UserToken", SECRET, ".csdn.net"))),
+        human_checks=False,
+        options={"csdn.app_secret": APP_SECRET},
+    ),
+    "juejin": Rig(
+        JuejinServer, Credentials((Cookie("sessionid", SECRET, ".juejin.cn"),)), human_checks=False
+    ),
     "webhook": Rig(
         WebhookReceiver,
         Credentials(fields={"url": f"https://{HOST}/articles?from=us", "secret": SECRET}),
@@ -84,7 +96,7 @@ class Setup:
     def desk(self) -> Desk:
         """A desk whose HTTP leads to the stand-in through the real client."""
         http = ElsewhereHttpClient(GuardedHttpClient(LOOPBACK, environ={}), self.server.elsewhere)
-        return Desk(http, self.told.append, lambda _: False, lambda: self.seconds_left)
+        return Desk(http, self.told.append, lambda _: False, lambda: self.seconds_left, self.rig.options)
 
     def order(self, title: str = ARTICLE.title, draft: bool = False) -> PublishOrder:
         """A new publish task of the account."""

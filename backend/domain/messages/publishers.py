@@ -67,6 +67,22 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "An embedded image (data:) can't be used: {why}.",
         "嵌入的图片（data:）无法使用：{why}。",
     ),
+    "embedded_image": (
+        "An image is embedded (data:), and {platform} takes addresses only; put it on the web and give its http(s) address.",
+        "文章内嵌了图片（data:），而 {platform} 只接受网址；请将图片放到网上并填写 http(s) 地址。",
+    ),
+    "platform_option_missing": (
+        "{platform} can't be used before {option} is set in CASCADE_PUBLISH_OPTIONS on the account's node; then retry.",
+        "需要先在账号所在节点的 CASCADE_PUBLISH_OPTIONS 中设置 {option} 才能使用 {platform}；设置后请重试。",
+    ),
+    "tags_needed": (
+        "{platform} needs one to {limit} tags; add some.",
+        "{platform} 要求 1 到 {limit} 个标签；请添加。",
+    ),
+    "tags_unknown": (
+        "{platform} has none of these tags: {names}; choose others.",
+        "{platform} 没有以下任何标签：{names}；请更换。",
+    ),
     "no_drafts": (
         "{platform} keeps no drafts; publish the article itself.",
         "{platform} 不支持草稿；请直接发布。",

@@ -1,0 +1,1 @@
+"""CSDN over HTTP with the cookies of a logged-in browser."""

@@ -1,0 +1,1 @@
+"""Juejin over HTTP with the cookies of a logged-in browser."""
