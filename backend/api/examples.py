@@ -61,6 +61,7 @@ BY_NAME: dict[str, tuple[Any, ...]] = {
     "instance": (AN_ID,),
     "intro": ("News for examples",),
     "kind": ("update",),
+    "kinds": (["update", "publish", "account"],),
     "message": ("success",),
     "message_template": ("{% for a in articles %}{{ a.title }}\n{% endfor %}",),
     "message_type": (0,),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from backend.domain.feeds import WECHAT
 from backend.domain.planner import Kinds, NodeLoad
+from backend.domain.protocol import Capabilities, Speaker, why_not
 from backend.domain.why import Why
 
 ONLINE_SECONDS = 180.0
@@ -31,6 +32,7 @@ class NodeFacts:
 
     `workerless_seconds` since it beats without a worker that lives; `None` when one lives.
 
+    `protocol`, `kinds` and `publishers` come from the handshake of our own remote nodes.
     `workers_alive` counts for attached nodes only. `instance` is empty when no beat carried one; `sources` are the
     kinds of feeds that it says it collects, `None` when it says nothing.
     """
@@ -51,6 +53,15 @@ class NodeFacts:
     instance: str = ""
     sources: tuple[str, ...] | None = None
     workerless_seconds: float | None = None
+    protocol: int | None = None
+    publishers: tuple[str, ...] | None = None
+
+    @property
+    def speaker(self) -> Speaker | None:
+        """The node as its handshake showed it; nothing for one that never said which protocol it speaks."""
+        if self.protocol is None:
+            return None
+        return Speaker(self.protocol, Capabilities(self.kinds, self.sources, self.publishers or ()))
 
     @property
     def third_party(self) -> bool:
@@ -135,13 +146,22 @@ def why_feeds_wait(kind: str, nodes: Sequence[NodeFacts]) -> Why | None:
     """What keeps feeds of that kind from a node; nothing when an available node could take them."""
     collecting = [node for node in nodes if "update" in node.kinds]
     if not collecting:
-        return Why("no_node")
+        return _nobody_collects(nodes)
     able = [(node, availability(node).why) for node in collecting if kind in collected_kinds(node)]
     if not able:
         return Why("no_node_for_wechat" if kind == WECHAT else "no_node_for_kind", {"kind": kind})
     hindered = [Why("node_hindered", {"name": node.name, "why": why}) for node, why in able if why]
-    if len(hindered) < len(able):
-        return None
+    return _all_hindered(hindered) if len(hindered) == len(able) else None
+
+
+def _nobody_collects(nodes: Sequence[NodeFacts]) -> Why:
+    """No node does update work: why each remote one of ours does not, or that there is none."""
+    unable = [(node, why_not(node.speaker, "update")) for node in nodes if node.speaker is not None]
+    hindered = [Why("node_hindered", {"name": node.name, "why": why}) for node, why in unable if why]
+    return _all_hindered(hindered) if hindered else Why("no_node")
+
+
+def _all_hindered(hindered: Sequence[Why]) -> Why:
     more = len(hindered) - NODES_NAMED
     named = tuple(hindered[:NODES_NAMED])
     return (

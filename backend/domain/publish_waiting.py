@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from backend.domain.nodes import NodeFacts, availability
 from backend.domain.pacing import DAY_SECONDS, Pace
+from backend.domain.protocol import why_not
 from backend.domain.publish_admission import (
     RATE_SECONDS,
     AccountFacts,
@@ -136,7 +137,9 @@ def _no_node(account: AccountStory, places: Sequence[PublishNode], scene: Scene)
         return None
     home = scene.node(account.facts.node_id) if account.facts.node_id else None
     if home is not None:
-        why = hindrance(home) or Why("node_without_platform", {"platform": account.facts.platform})
+        platform = account.facts.platform
+        why = hindrance(home) or (home.speaker and why_not(home.speaker, "publish", platform))
+        why = why or Why("node_without_platform", {"platform": platform})
         return Why("why_account_node_away", {"account": account.name, "node": home.name, "why": why})
     return Why("why_publish_no_node", {"platform": account.facts.platform})
 

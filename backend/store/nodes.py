@@ -50,7 +50,10 @@ class NodeView:
     current_tasks: int
     max_capacity: int
     feed_quota: dict[str, int]
+    kinds: tuple[str, ...]
     sources: tuple[str, ...] | None
+    publishers: tuple[str, ...] | None
+    protocol: int | None
     last_heartbeat_at: datetime | None
     last_sync_at: datetime | None
     workers_alive: int
@@ -268,6 +271,8 @@ def _facts(row: Node, in_flight: int, current: datetime | None) -> NodeFacts:
         instance=row.instance,
         sources=None if row.sources is None else tuple(row.sources),
         workerless_seconds=workerless,
+        protocol=row.protocol,
+        publishers=None if row.publishers is None else tuple(row.publishers),
     )
 
 
@@ -335,7 +340,10 @@ def _view(row: Node, known: NodeFacts, api_key: str) -> NodeView:
         current_tasks=known.in_flight,
         max_capacity=row.max_capacity,
         feed_quota=dict(known.quota),
+        kinds=known.kinds,
         sources=known.sources,
+        publishers=known.publishers,
+        protocol=known.protocol,
         last_heartbeat_at=row.presence_at,
         last_sync_at=row.synced_at,
         workers_alive=row.workers_alive,

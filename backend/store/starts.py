@@ -9,7 +9,7 @@ from sqlalchemy import CursorResult, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict
-from backend.domain.protocol import INSTANCE_REFUSED, Capabilities
+from backend.domain.protocol import INSTANCE_REFUSED, Capabilities, Speaker, given_kinds
 from backend.store import recovery
 from backend.store.columns import now
 from backend.store.credentials import NodeIdentity
@@ -63,9 +63,10 @@ def note_capabilities(session: Session, node_id: str, protocol: int, said: Capab
             NODES.c.id == node_id
         )
     ).one()
+    kinds = given_kinds(Speaker(protocol, said))
     told = {
         "protocol": protocol,
-        "kinds": sorted(set(said.kinds)),
+        "kinds": sorted(kinds),
         "sources": None if said.sources is None else sorted(set(said.sources)),
         "publishers": sorted(set(said.publishers)),
     }
@@ -77,7 +78,7 @@ def note_capabilities(session: Session, node_id: str, protocol: int, said: Capab
     }:
         return
     session.execute(update(NODES).where(NODES.c.id == node_id).values(**told))
-    lost = set(row.kinds) - set(said.kinds) or (
+    lost = set(row.kinds) - kinds or (
         said.sources is not None and (row.sources is None or set(row.sources) - set(said.sources))
     )
     if lost:

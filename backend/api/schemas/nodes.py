@@ -105,6 +105,13 @@ class NodeAnswer(Answer):
     max_capacity: int = Field(examples=[DEFAULT_CAPACITY])
     sync_config: SyncConfigAnswer
     sources: list[str] | None = Field(description="the kinds of feeds that it says it collects")
+    kinds: list[str] = Field(description="the kinds of work that it can be given")
+    publishers: list[str] | None = Field(
+        description="the platforms that it says it can publish to; null: those of the parent's installation"
+    )
+    protocol: int | None = Field(
+        description="the version that a remote node of ours speaks; null: it never said (attached, or a WeRSS child)"
+    )
     queue: str | None = Field(description="its queue in the parent's Redis; remote nodes have none there")
     queue_length: int | None = Field(
         description="what waits for its workers (remote: to be claimed); null while Redis is away"
