@@ -10,11 +10,12 @@ from sqlalchemy import select
 
 from backend.domain import wire
 from backend.domain.identifiers import new_id
-from backend.domain.nodes import OutboxReport
+from backend.domain.nodes import OutboxReport, why_feeds_wait
 from backend.domain.orders import FetchResult, WorkOrder
 from backend.domain.ports import Lease, Standing
 from backend.domain.protocol import Capabilities
 from backend.domain.wire import BeginAsk, CheckpointAsk, Lost, Renewal, SettleAsk
+from backend.store import nodes
 from backend.store.columns import now
 from backend.store.session import read
 from backend.store.tables import Allocation, Article, Node, StagedChunk, SyncLog, WorkItem
@@ -38,7 +39,8 @@ from tests.integration.api.remote_node import ABLE, RemoteNode, lease_of, make_r
 
 def work(api: Api, feeds: int = 1) -> None:
     """A run over new feeds, dispatched."""
-    dispatch(api.engine, make_task(api.engine, make_feeds(api.engine, feeds)))
+    made = make_feeds(api.engine, feeds, f"h{new_id()[-12:]}.example.com")
+    dispatch(api.engine, make_task(api.engine, made))
 
 
 def begun(api: Api, node: RemoteNode) -> WorkOrder:
@@ -152,8 +154,9 @@ def test_what_waits_for_a_node_that_can_no_longer_do_it_goes_back_to_the_planner
         {"cancelled": 1},
         {"waiting": 1},
     )
-    listed = data(api.as_role("viewer").get("/api/v1/cascade/feed-status"))
-    assert "far: it does no update work" in str(listed)
+    why = why_feeds_wait("rss", read(api.engine, nodes.facts))
+    assert why is not None
+    assert why.sentence() == "far: it does no update work"
 
 
 def test_a_protocol_that_is_too_old_is_refused_with_what_to_do(api: Api) -> None:
