@@ -125,19 +125,19 @@ def _by_items(found: Sequence[Stranded]) -> Iterator[list[str]]:
 
 def turned_nodes(engine: Engine) -> Repair[offline.Turned]:
     """Nodes that went offline or came back: stored, and written into their history."""
-    return _together(engine, "sweep_turned", offline.turned, offline.record_turns)
+    return in_one(engine, "sweep_turned", offline.turned, offline.record_turns)
 
 
 def due_items(engine: Engine) -> Repair[str]:
     """Backed-off work items whose time has come."""
     find, mend = partial(releasing.due, table=WorkItem), partial(_release, WorkItem)
-    return _together(engine, "sweep_due_items", find, mend)
+    return in_one(engine, "sweep_due_items", find, mend)
 
 
 def due_deliveries(engine: Engine) -> Repair[str]:
     """Backed-off deliveries whose time has come."""
     find, mend = partial(releasing.due, table=Delivery), partial(_release, Delivery)
-    return _together(engine, "sweep_due_deliveries", find, mend)
+    return in_one(engine, "sweep_due_deliveries", find, mend)
 
 
 def _release(table: releasing.Waiting, session: Session, ids: Sequence[str]) -> int:
@@ -146,15 +146,16 @@ def _release(table: releasing.Waiting, session: Session, ids: Sequence[str]) -> 
 
 def held_items(engine: Engine) -> Repair[releasing.Held]:
     """Waiting items of hosts that must be left alone for longer than a run waits."""
-    return _together(engine, "sweep_held", releasing.held, releasing.give_up)
+    return in_one(engine, "sweep_held", releasing.held, releasing.give_up)
 
 
-def _together(
+def in_one(
     engine: Engine,
     name: str,
     find: Callable[[Session], Sequence[T]],
     mend: Callable[[Session, Sequence[T]], int],
 ) -> Repair[T]:
+    """A repair that mends all that it found in one transaction."""
     return Repair(
         name,
         lambda: read(engine, find),

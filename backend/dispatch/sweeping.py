@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from backend.dispatch import account_repairs, queues, repairs
 from backend.dispatch.forgetting import Forgetter
+from backend.dispatch.publish_repairs import publish_repairs
 from backend.dispatch.queue_repairs import LostFinder, Tidier
 from backend.domain.errors import Unavailable
 from backend.domain.messages import render
@@ -101,6 +102,7 @@ class Sweeper:
             repairs.held_items(self.engine),
             account_repairs.unfollowed_accounts(self.engine),
             repairs.unplanned_schedules(self.engine, self.clock),
+            *publish_repairs(self.engine),
         ]
 
     @property

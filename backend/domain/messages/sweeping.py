@@ -45,6 +45,19 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "publish tasks that do not follow their account's health: held, or let go on",
         "与账号状态不符的发布任务：暂停或继续",
     ),
+    "sweep_workless_publishes": (
+        "publish tasks whose work was gone: they wait for other work",
+        "失去执行工作的发布任务：重新等待分配",
+    ),
+    "sweep_taskless": (
+        "publish work that no task wants any more: ended",
+        "不再有任务需要的发布工作：结束",
+    ),
+    "sweep_slots": (
+        "accounts whose slot was kept by work that has ended: freed",
+        "被已结束的工作占用的账号：释放",
+    ),
+    "sweep_prompts": ("login codes whose time is over: forgotten", "已过期的登录二维码：清除"),
     "sweep_expansions": (
         "runs whose items were not all made: continued",
         "未完成展开的运行：继续展开",

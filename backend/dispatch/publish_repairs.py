@@ -1,0 +1,23 @@
+"""The repairs of publishing: tasks and allocations that lost each other, slots and prompts that nobody needs any more."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from backend.dispatch.repairs import Repair, in_one
+from backend.store import publish_repairs as store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+def publish_repairs(engine: Engine) -> list[Repair[str]]:
+    """All of them; each finds without locks and mends by key."""
+    make = partial(in_one, engine)
+    return [
+        make("sweep_workless_publishes", store.workless, store.wait_again),
+        make("sweep_taskless", store.taskless, store.end_taskless),
+        make("sweep_slots", store.kept_slots, store.free_slots),
+        make("sweep_prompts", store.old_prompts, store.forget_prompts),
+    ]
