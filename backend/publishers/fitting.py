@@ -21,8 +21,8 @@ def unfit(
     html = html_of(manuscript.content, manuscript.content_format)
     if not has_something(html):
         found.append(InvalidInput("no_content", platform=platform))
-    cover = (manuscript.cover,) if manuscript.cover else ()
-    images = (*cover, *pictures.sources(tree_of(html)))
+    root = tree_of(html)
+    images = (manuscript.cover, *pictures.sources(root))
     if not embedded and any(one.startswith("data:") for one in images):
         found.append(InvalidInput("embedded_image", platform=platform))
-    return (*found, *pictures.troubles(images))
+    return (*found, *pictures.troubles(root, manuscript.cover))

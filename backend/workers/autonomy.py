@@ -21,9 +21,9 @@ from backend.domain.ports import Checkpoint, Lease, Standing
 from backend.domain.wire import Piece
 from backend.workers.claimer import OutboxLimit
 from backend.workers.contact import Contact
+from backend.workers.copied_lists import TICK, Batch, LocalCopy
 from backend.workers.http_ledger import HttpLedger
 from backend.workers.journal import Journal
-from backend.workers.copied_lists import TICK, Batch, LocalCopy
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Call, Parent
 

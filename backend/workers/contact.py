@@ -18,11 +18,11 @@ from backend.domain.protocol import INSTANCE_REFUSED, PROTOCOL, Capabilities, of
 from backend.domain.reconnecting import return_wait, staggered
 from backend.domain.signs import DiskSign
 from backend.domain.wire import FullBeat, Heard, PresenceBeat
+from backend.workers.copied_lists import TICK
 from backend.workers.deaths import Death
 from backend.workers.estates import START_GONE, worker_gone
 from backend.workers.http_ledger import HttpLedger
 from backend.workers.journal import CLAIMED, Entry, Journal
-from backend.workers.copied_lists import TICK
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Call, Parent
 

@@ -26,13 +26,13 @@ from backend.workers.autonomy import AutonomousLedger, Autonomy, TickTeller
 from backend.workers.claimer import Claimer, Scope
 from backend.workers.condition import ConditionWriter
 from backend.workers.contact import Contact, HttpKeeper, HttpTeller, held
+from backend.workers.copied_lists import LocalCopy
 from backend.workers.credentials import CurrentPair
 from backend.workers.estates import Heir
 from backend.workers.identity import Identity, identity_of, recall, remember
 from backend.workers.instances import Instances
 from backend.workers.introduction import Introduction, this_machine
 from backend.workers.journal import Journal, Who
-from backend.workers.copied_lists import LocalCopy
 from backend.workers.local_queues import LocalQueues
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Pair, Parent

@@ -60,13 +60,11 @@ class Rig:
 RIGS = {
     "csdn": Rig(
         CsdnServer,
-        Credentials((Cookie("UserName", "alice"), Cookie("UserToken", SECRET, ".csdn.net"))),
+        Credentials((Cookie("UserName", "alice"), Cookie("UserToken", SECRET, "csdn.net"))),
         human_checks=False,
         options={"csdn.app_secret": APP_SECRET},
     ),
-    "juejin": Rig(
-        JuejinServer, Credentials((Cookie("sessionid", SECRET, ".juejin.cn"),)), human_checks=False
-    ),
+    "juejin": Rig(JuejinServer, Credentials((Cookie("sessionid", SECRET, "juejin.cn"),)), human_checks=False),
     "webhook": Rig(
         WebhookReceiver,
         Credentials(fields={"url": f"https://{HOST}/articles?from=us", "secret": SECRET}),

@@ -93,7 +93,9 @@ class CsdnPublisher:
         draft_id = order.draft_id
         if not draft_id:
             desk.tell("making the draft")
-            draft_id = _saved(console, _content(Manuscript(order.manuscript.title, " "), "", DRAFT))
+            # Nearly empty: its id must be safe before whatever else may go wrong.
+            title = order.manuscript.title
+            draft_id = _saved(console, _content(Manuscript(title, title), "", DRAFT))
             save(DraftSaved(draft_id))
         desk.tell("saving the draft")
         _saved(console, _content(order.manuscript, draft_id, DRAFT))

@@ -1,25 +1,17 @@
-"""Whether a submitted article is at Juejin: its draft by id first, then own recent articles."""
+"""Whether a submitted article is at Juejin: its draft by id first, then own recent articles.
+
+Here the article has another id than its draft, so an article that could be it counts whatever the draft tells.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from backend.domain.publishing import Finding, Presence, Published
+from backend.publishers.evidence import SLACK, Listed, normal
 from backend.publishers.juejin.wire import SITE
-
-# Clocks are compared through a header of whole seconds and a journey of unknown length.
-SLACK = timedelta(seconds=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One of the account's own articles, also those in review; `created` by Juejin's clock."""
-
-    id: str
-    title: str
-    created: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +46,7 @@ def decide(evidence: Evidence) -> Finding:
 
 def _could_be(one: Listed, evidence: Evidence) -> bool:
     known = one.id in evidence.known_ids
-    alike = " ".join(one.title.split()) == " ".join(evidence.title.split())
-    return alike and not known and one.created >= evidence.since - SLACK
+    return normal(one.title) == normal(evidence.title) and not known and one.created >= evidence.since - SLACK
 
 
 def _there(article_id: str) -> Finding:

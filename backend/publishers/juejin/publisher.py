@@ -23,9 +23,9 @@ from backend.domain.publishing import (
     PublishOrder,
 )
 from backend.publishers import refusing
-from backend.publishers.clocks import by_their_clock
 from backend.publishers.content import html_of, left_out, markdown_of, tree_of
 from backend.publishers.conversation import part, rows
+from backend.publishers.evidence import Listed, by_their_clock
 from backend.publishers.fitting import unfit
 from backend.publishers.juejin import finding
 from backend.publishers.juejin.wire import NAME, SESSION, SITE, Conversation
@@ -160,7 +160,7 @@ def _article_of(draft_id: str, talk: Conversation) -> str | None:
     return str(draft["article_id"] or "0").lstrip("0")
 
 
-def _listed(talk: Conversation) -> tuple[finding.Listed, ...] | None:
+def _listed(talk: Conversation) -> tuple[Listed, ...] | None:
     """`None` where Juejin does not tell. Raises `WorkError` where that is about the account."""
     asked = {"audit_status": None, "keyword": "", "page_size": 20, "page_no": 1}
     try:

@@ -27,8 +27,9 @@ from backend.domain.publishing import (
     PublishOrder,
 )
 from backend.publishers import pictures, refusing
-from backend.publishers.content import has_something, html_of, left_out, tree_of
+from backend.publishers.content import html_of, left_out, tree_of
 from backend.publishers.evidence import Evidence, State, by_their_clock, decide
+from backend.publishers.fitting import unfit
 from backend.publishers.zhihu import drafts, finding, images
 from backend.publishers.zhihu.dialect import render
 from backend.publishers.zhihu.login import SESSION, by_code
@@ -71,16 +72,7 @@ class ZhihuPublisher:
 
     def refusals(self, manuscript: Manuscript) -> tuple[CascadeError, ...]:
         """No title or one too long, nothing to show, pictures that nobody but their author can read."""
-        found: list[CascadeError] = []
-        title = manuscript.title.strip()
-        if not title:
-            found.append(InvalidInput("no_title", platform=NAME))
-        if len(title) > MAX_TITLE:
-            found.append(InvalidInput("long_title", platform=NAME, length=len(title), limit=MAX_TITLE))
-        html = html_of(manuscript.content, manuscript.content_format)
-        if not has_something(html):
-            found.append(InvalidInput("no_content", platform=NAME))
-        return (*found, *pictures.troubles(tree_of(html), manuscript.cover))
+        return unfit(NAME, manuscript, MAX_TITLE, embedded=True)
 
     def check_session(
         self, account_id: str, version: int, credentials: Credentials, desk: Desk
