@@ -45,6 +45,7 @@ KEY = "a key for tests only"
 CIPHER = Cipher(KEY)
 WEB_HOOK = "https://hooks.example.com/x"
 ROBOT = "https://oapi.dingtalk.com/robot/send?access_token=abcdef"
+SECONDS = dict.fromkeys(("update", "deliver", "publish", "account"), 120.0)
 LIMITS = Limits(work_seconds=120.0)
 ITEMS = RetryPolicy(attempts=3, base_seconds=5.0)
 DELIVERIES = DeliveryPolicy(RetryPolicy(attempts=6, base_seconds=5.0))
@@ -122,7 +123,7 @@ def start_run(engine: Engine, task_id: str) -> str:
 def ledger_for(engine: Engine, node_id: str, *, lease_seconds: float = 45.0) -> SqlLedger:
     """The ledger of one of the node's workers."""
     taker = Taker(node_id, "instance", lease_seconds)
-    return SqlLedger(engine, taker, Terms(CIPHER, ITEMS, DELIVERIES, {"update": 120.0, "deliver": 120.0}))
+    return SqlLedger(engine, taker, Terms(CIPHER, ITEMS, DELIVERIES, SECONDS))
 
 
 @dataclass(frozen=True)

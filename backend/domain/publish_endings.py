@@ -60,7 +60,7 @@ class PublishPolicy:
 class Standpoint:
     """What the store knows of the task when an execution of it ends; every count includes this execution.
 
-    `failures` are those that could have passed. `account_holds`: the account can't be used now, whoever found that out.
+    `failures` are those that could have passed. `account_holds`: the account can't be used now, with all that this execution found out.
     `submitted_now`: the mark was set by this execution, so that it made the call itself.
     """
 
@@ -71,7 +71,7 @@ class Standpoint:
     failures: int = 0
     cancel_requested: bool = False
     handed_back: bool = False
-    account_holds: bool = True
+    account_holds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,7 @@ class Unconfirmed:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Its account can't be used; it goes on by itself when the account is healthy, or from `until` on."""
-
-    health: Health
-    message: str
-    until: datetime | None = None
+    """Its account can't be used, and says why; it goes on by itself when the account is healthy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +169,11 @@ def _untouched(policy: PublishPolicy, task: Standpoint, told: Told) -> Ending:
     failure = told.failure or Failure("publish_no_result", render("publish_no_result", "en", {}))
     spent = task.executions >= policy.executions
     if failure.code in HEALTH_OF and not spent:
-        return _held(policy, task, failure, told.now)
+        return _held(task, failure)
     if failure.permanent or spent or task.failures >= policy.attempts:
         return Fail(failure.code, failure.message)
+    if task.account_holds:
+        return Hold()
     return _later(policy, task.failures, failure, told.chance)
 
 
@@ -198,7 +196,7 @@ def _doubtful(policy: PublishPolicy, task: Standpoint, told: Told) -> Ending:
 def _ask_again(policy: PublishPolicy, task: Standpoint, told: Told, failure: Failure) -> Ending:
     """The platform did not say; it is asked once more."""
     if failure.code in HEALTH_OF:
-        return _held(policy, task, failure, told.now)
+        return _held(task, failure)
     if task.submitted_now or told.submitted:
         quiet = told.report.quiet_seconds if told.report else PublishReport("").quiet_seconds
         message = render("publish_doubtful", "en", {"detail": failure.message})
@@ -232,14 +230,12 @@ def _found(
     return Unconfirmed("publish_unknown", render("publish_unknown", "en", {"detail": reason}))
 
 
-def _held(policy: PublishPolicy, task: Standpoint, failure: Failure, now: datetime) -> Hold | Again:
-    if not task.account_holds:
-        # It was said of credentials that are no longer the account's: with the new ones it is tried at once.
-        seconds = max(STALE_SECONDS, failure.retry_after or 0.0)
-        return Again(seconds, "credentials_replaced", render("credentials_replaced", "en", {}))
-    health = HEALTH_OF[failure.code]
-    until = _until(policy, failure, now) if health is Health.COOLING else None
-    return Hold(health, failure.message, until)
+def _held(task: Standpoint, failure: Failure) -> Hold | Again:
+    if task.account_holds:
+        return Hold()
+    # It was said of credentials that are no longer the account's: with the new ones it is tried at once.
+    seconds = max(STALE_SECONDS, failure.retry_after or 0.0)
+    return Again(seconds, "credentials_replaced", render("credentials_replaced", "en", {}))
 
 
 def _until(policy: PublishPolicy, failure: Failure, now: datetime) -> datetime:

@@ -25,8 +25,6 @@ from backend.domain.pacing import pace_of
 from backend.domain.ports import Standing
 from backend.domain.publish_endings import (
     HEALTH_OF,
-    Fail,
-    Hold,
     PublishPolicy,
     Standpoint,
     Told,
@@ -223,8 +221,6 @@ def _settle_publish(session: Session, terms: PublishTerms, allocation: Any, outc
     standpoint = _standpoint(allocation, account, task, outcome)
     told = Told(outcome.publish, outcome.failure, at, random.random())  # noqa: S311
     ending = decide(terms.policy, standpoint, told)
-    if account is None and isinstance(ending, Hold):
-        ending = Fail("account_gone", render("account_gone", "en", {}))
     publish_ends.end(session, allocation, account, task, outcome, ending, standpoint)
 
 
@@ -255,7 +251,7 @@ def _standpoint(allocation: Any, account: Any, task: Any, outcome: Outcome) -> S
         failures=failures + counts,
         cancel_requested=bool(task.cancel_requested or allocation.cancel_requested),
         handed_back=handed_back,
-        account_holds=account is None or not may_publish(account),
+        account_holds=account is not None and not may_publish(account),
     )
 
 

@@ -185,6 +185,7 @@ class Publishing:
             self.task.task_id,
             submitted=self.submitted,
             repeatable=promise.repeatable,
+            finds=promise.finds,
             quiet_seconds=promise.quiet_seconds,
             warnings=self.prepared.warnings if self.prepared else (),
             **facts,  # type: ignore[arg-type]

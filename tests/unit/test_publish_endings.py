@@ -42,6 +42,7 @@ from backend.domain.publishing import (
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 POLICY = PublishPolicy()
 DONE = Published("17", "https://p.example/17")
+SICK = Standpoint(account_holds=True)
 MARKED = Standpoint(submitted_at=NOW - timedelta(hours=1), confirmations=1, executions=2)
 JUST_NOW = Standpoint(submitted_at=NOW - timedelta(seconds=5), submitted_now=True)
 REPORT = PublishReport("t")
@@ -74,8 +75,6 @@ def ending(
             return Succeed, published
         case Fail(code) | Unconfirmed(code):
             return type(made), code
-        case Hold(health, _, until):
-            return Hold, (health, until)
         case Again(seconds, code):
             return Again, (seconds, code, made.clear_mark)
         case _:
@@ -106,13 +105,16 @@ def test_what_was_submitted_is_only_confirmed(mark: datetime | None, mode: Mode)
         (Standpoint(failures=1), REPORT, AMBIGUOUS, (Again, (30.0, "timed_out", False))),
         (Standpoint(), None, None, (Again, (30.0, "publish_no_result", False))),
         (Standpoint(executions=12), None, None, (Fail, "publish_no_result")),
-        (Standpoint(), REPORT, EXPIRED, (Hold, (Health.EXPIRED, None))),
-        (Standpoint(), REPORT, CAPTCHA, (Hold, (Health.NEEDS_LOGIN, None))),
-        (Standpoint(), REPORT, SLOW_DOWN, (Hold, (Health.COOLING, NOW + timedelta(seconds=120)))),
+        (SICK, REPORT, EXPIRED, (Hold, None)),
+        (SICK, REPORT, CAPTCHA, (Hold, None)),
+        (SICK, REPORT, SLOW_DOWN, (Hold, None)),
+        # A check found the account ill, whatever the failure is called; what is refused for good fails all the same.
+        (SICK, REPORT, BROKEN, (Hold, None)),
+        (SICK, REPORT, REJECTED, (Fail, "rejected")),
         (Standpoint(executions=12), REPORT, EXPIRED, (Fail, "session_expired")),
         # What failed was replaced meanwhile: the new credentials are tried at once.
-        (Standpoint(account_holds=False), REPORT, EXPIRED, (Again, (1.0, "credentials_replaced", False))),
-        (Standpoint(account_holds=False), REPORT, SLOW_DOWN, (Again, (120.0, "credentials_replaced", False))),
+        (Standpoint(), REPORT, EXPIRED, (Again, (1.0, "credentials_replaced", False))),
+        (Standpoint(), REPORT, SLOW_DOWN, (Again, (120.0, "credentials_replaced", False))),
     ],
 )
 def test_before_the_submission_everything_may_be_repeated(
@@ -139,9 +141,9 @@ SUBMITTED = replace(REPORT, submitted=True, quiet_seconds=60.0)
         # The platform's own no to this call.
         (JUST_NOW, SUBMITTED, REJECTED, (Fail, "rejected")),
         (JUST_NOW, SUBMITTED, replace(REJECTED, ambiguous=True), (Again, (60.0, "publish_doubtful", False))),
-        (JUST_NOW, SUBMITTED, EXPIRED, (Hold, (Health.EXPIRED, None))),
-        (JUST_NOW, SUBMITTED, SLOW_DOWN, (Hold, (Health.COOLING, NOW + timedelta(seconds=120)))),
-        (MARKED, REPORT, EXPIRED, (Hold, (Health.EXPIRED, None))),
+        (replace(JUST_NOW, account_holds=True), SUBMITTED, EXPIRED, (Hold, None)),
+        (JUST_NOW, SUBMITTED, SLOW_DOWN, (Again, (120.0, "credentials_replaced", False))),
+        (replace(MARKED, account_holds=True), REPORT, EXPIRED, (Hold, None)),
         (MARKED, REPORT, BROKEN, (Again, (30.0, "http_status", False))),
         (MARKED, REPORT, REJECTED, (Unconfirmed, "rejected")),
         (replace(MARKED, handed_back=True), None, None, (Again, (0.0, "publish_handed_back", False))),
