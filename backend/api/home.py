@@ -18,7 +18,8 @@ from backend.domain.messages import LANGUAGES
 from backend.store.articles import count_articles
 from backend.store.feeds import count_feeds
 from backend.store.message_tasks import count_tasks
-from backend.store.nodes import NodeView, list_nodes
+from backend.store.node_views import NodeView
+from backend.store.nodes import list_nodes
 from backend.store.runs import RunProgress, list_runs
 from backend.store.session import transact
 

@@ -34,7 +34,8 @@ from backend.domain.node_settings import DEFAULT_CAPACITY, NodeSettings, check_s
 from backend.store import credentials, node_changes
 from backend.store import nodes as store
 from backend.store.credentials import new_pair
-from backend.store.nodes import NodeView, settings_of
+from backend.store.node_views import NodeView
+from backend.store.nodes import settings_of
 from backend.store.session import read, transact
 
 nodes = Routes("nodes", text="Where work runs: nodes and their credentials.", any_content_type=True)

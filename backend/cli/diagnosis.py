@@ -21,7 +21,8 @@ from backend.dispatch.broker import connect, redis_address
 from backend.dispatch.health import queue_health
 from backend.dispatch.queues import DEFAULT_QUEUE
 from backend.domain.errors import CascadeError, ConfigurationError
-from backend.store.nodes import NodeView, list_nodes
+from backend.store.node_views import NodeView
+from backend.store.nodes import list_nodes
 from backend.store.recovery import live_beats
 from backend.store.schema import check_server, schema_state
 from backend.store.session import read

@@ -21,7 +21,8 @@ from backend.domain.identifiers import new_id
 from backend.domain.node_settings import DEFAULT_CAPACITY, NodeSettings
 from backend.store import credentials, node_changes
 from backend.store.credentials import Pair, new_pair
-from backend.store.nodes import NodeView, add_remote, by_name, list_nodes
+from backend.store.node_views import NodeView
+from backend.store.nodes import add_remote, by_name, list_nodes
 from backend.store.session import read, transact
 from backend.store.tables import Node
 

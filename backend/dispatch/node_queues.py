@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from sqlalchemy import Engine
 
-    from backend.store.nodes import NodeView
+    from backend.store.node_views import NodeView
 
 
 def queue_lengths(engine: Engine, redis: Redis | None, views: Sequence[NodeView]) -> dict[str, int | None]:

@@ -11,7 +11,8 @@ from backend.domain.node_settings import NodeSettings, check_settings
 from backend.domain.nodes import is_gone
 from backend.store import alerts, credentials, nodes, planning, recovery, transitions
 from backend.store.columns import now
-from backend.store.nodes import NodeView, by_name, get_node, settings_of
+from backend.store.node_views import NodeView
+from backend.store.nodes import by_name, get_node, settings_of
 from backend.store.tables import Allocation, MessageTask, Node, PublishAccount, WorkItem
 from backend.store.transitions import Change
 

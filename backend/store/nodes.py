@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select, update
@@ -14,56 +13,14 @@ from backend.domain.errors import Conflict, NotFound
 from backend.domain.identifiers import new_id, slug_for
 from backend.domain.node_settings import DEFAULT_CAPACITY, NodeSettings, check_settings
 from backend.domain.nodes import NodeFacts, OutboxReport, availability
-from backend.domain.why import Why
 from backend.store import credentials
 from backend.store.columns import now
+from backend.store.node_views import NodeView
 from backend.store.tables import Delivery, Node, WorkItem
 
 PARENT = "parent"
 EMPTY_OUTBOX = OutboxReport()
 PARENT_CAPACITY = 40
-
-
-@dataclass(frozen=True, slots=True)
-class NodeView:
-    """A node as people see it. `status` is 1 while online; `why` and `reason` say why it is not available.
-
-    `api_key` is the key of its current credentials, empty without any.
-    """
-
-    id: str
-    name: str
-    slug: str
-    node_type: int
-    transport: str
-    third_party: bool
-    description: str
-    api_url: str
-    callback_url: str
-    api_key: str
-    status: int
-    is_active: bool
-    draining: bool
-    available: bool
-    why: Why | None
-    reason: str
-    current_tasks: int
-    max_capacity: int
-    feed_quota: dict[str, int]
-    kinds: tuple[str, ...]
-    sources: tuple[str, ...] | None
-    publishers: tuple[str, ...] | None
-    protocol: int | None
-    last_heartbeat_at: datetime | None
-    last_sync_at: datetime | None
-    workers_alive: int
-    outbox_entries: int
-    outbox_oldest_at: datetime | None
-    outbox_dead: int
-    version: str
-    queue: str
-    created_at: datetime
-    updated_at: datetime
 
 
 def create_node(

@@ -55,6 +55,7 @@ def lease_left(api: Api) -> float:
     """For how many seconds the only allocation's lease still holds."""
     query = select(Allocation.lease_until, now())
     ends, current = read(api.engine, lambda session: session.execute(query).one())
+    assert ends is not None
     return float((ends - current).total_seconds())
 
 
@@ -80,7 +81,8 @@ def test_an_answer_that_was_lost_is_asked_for_again_at_every_step(api: Api) -> N
     (piece,) = node.claim(claim_id=claim_id)
     assert node.claim(claim_id=claim_id) == [piece]
     order = node.begin(piece, "x1")
-    assert order == node.begin(piece, "x1") is not None
+    assert order is not None
+    assert order == node.begin(piece, "x1")
     assert node.begin(piece, "x2") is None
     answers = [data(node.settle(outcome_of(order)))["standing"] for _ in range(3)]
     assert (answers, len(rows_of(api.engine, Article))) == (["held"] * 3, 1)
@@ -183,7 +185,7 @@ def test_of_two_processes_that_start_at_the_same_moment_one_has_the_identity(api
     starts = [node.restarted() for _ in range(4)]
     answers = together(
         *(lambda one=one: one.child.post("/heartbeat", {"instance": one.instance}) for one in starts)
-    )  # type: ignore[misc]
+    )
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from backend.domain.identifiers import first_id_of
 from backend.store import nodes
-from backend.store.nodes import NodeView
+from backend.store.node_views import NodeView
 from backend.store.session import read
 from backend.store.tables import Node
 from backend.workers.instances import Instances
