@@ -5,6 +5,7 @@ Its every call must be repeatable: a request whose kept connection turns out to 
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import ssl
@@ -28,6 +29,7 @@ from backend.outbound.redirects import parse_target
 from backend.outbound.resolving import Guard, Resolver, system_addresses
 
 
+@functools.cache
 def context_trusting(ca_file: Path | None) -> ssl.SSLContext:
     """Certificates are always checked: against this CA, or against the system's and certifi's.
 

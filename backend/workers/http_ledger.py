@@ -72,7 +72,8 @@ class HttpLedger:
     def checkpoint(self, order: WorkOrder, progress: Checkpoint) -> Standing:
         """See `Ledger.checkpoint`."""
         lease = Lease(order.allocation_id, order.attempt, order.execution)
-        return self._standing(order.allocation_id, "checkpoint", wire.checkpoint_ask(lease, progress))
+        ask = gzip.compress(wire.encode(wire.checkpoint_ask(lease, progress)), compresslevel=5, mtime=0)
+        return self._standing(order.allocation_id, "checkpoint", ask)
 
     def renew(self, leases: Sequence[Lease]) -> dict[str, Standing]:
         """See `Ledger.renew`."""
