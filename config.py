@@ -22,6 +22,7 @@ from config_values import (
     count,
     flag,
     hosts,
+    named_values,
     networks,
     origins,
     seconds,
@@ -118,6 +119,13 @@ class Settings(PublishSettings):
         hosts,
         (),
         "relays of platforms: what publishers send to the host goes to the address instead",
+    )
+    publish_options: tuple[str, ...] = _setting(
+        "CASCADE_PUBLISH_OPTIONS",
+        "publish.options",
+        named_values,
+        (),
+        "what a platform needs besides an account, such as `csdn.app_secret` and `juejin.category`",
     )
     cascade_enabled: bool = _setting(
         "CASCADE_ENABLED", "cascade.enabled", flag, False, "the seeds' switch for child mode"

@@ -15,6 +15,7 @@ ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://\S+$")
 ALERT_LANGUAGES = ("en", "zh")
 ORIGIN = re.compile(r"^https?://[a-z0-9.\-\[\]:]+$")
 
+NAMED_VALUE = re.compile(r"[a-z][a-z0-9_]*\.[a-z_]+=\S+")
 RELAY = re.compile(r"^[A-Za-z0-9.-]+(:[0-9]+)?=https?://[^\s/?#=]+[^\s?#]*$")
 
 
@@ -142,6 +143,17 @@ def _to_hosts(value: object) -> tuple[str, ...]:
 
 
 hosts = Parser(_to_hosts, "host=address, comma-separated")
+
+
+def _to_named_values(value: object) -> tuple[str, ...]:
+    parts = _parts(value)
+    for part in parts:
+        if not NAMED_VALUE.fullmatch(part):
+            raise ValueError("must be a list such as csdn.app_secret=…,juejin.category=…")
+    return parts
+
+
+named_values = Parser(_to_named_values, "platform.name=value, comma-separated")
 
 
 def numbers(low: float, high: float) -> Parser:

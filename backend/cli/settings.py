@@ -73,7 +73,7 @@ def _safe(name: str, value: Any) -> str:
     if not value and not isinstance(value, bool | int | float):
         return "-"
     match name:
-        case "secret_key" | "api_secret" | "metrics_token":
+        case "secret_key" | "api_secret" | "metrics_token" | "publish_options":
             return "(set)"
         case "alert_urls":
             return ", ".join(receiver_label(url) for url in value)

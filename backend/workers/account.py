@@ -80,6 +80,7 @@ def work_account(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:
         limits,
         lambda words: kit.tell(account.account_id, words),
         watch.must_end,
+        kit.options,
     )
     future = kit.submit(order, Errands(order, account, publisher, desk, reporter).run)
     ending = watch.await_end(future)

@@ -87,6 +87,7 @@ def build_kit(
         sources=plugins.sources,
         notifiers=plugins.notifiers,
         publishers=plugins.publishers,
+        options=dict(one.split("=", 1) for one in settings.publish_options),
         http=bootstrap.build_publishing_http(settings) if publishes else bootstrap.build_http(settings),
         pool=ThreadPoolExecutor(max_workers=slots, thread_name_prefix="item"),
         slots=Slots(slots),

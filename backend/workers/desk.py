@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
@@ -120,7 +120,11 @@ class Left(Exception):
 
 
 def desk_for(
-    http: HttpClient, limits: Limits, tell: Callable[[str], None], must_end: Callable[[], bool]
+    http: HttpClient,
+    limits: Limits,
+    tell: Callable[[str], None],
+    must_end: Callable[[], bool],
+    options: Mapping[str, str],
 ) -> Desk:
     """The desk of a publisher. `must_end`: a stop or a cancel was asked for and may still be obeyed."""
 
@@ -133,7 +137,7 @@ def desk_for(
             time.sleep(min(left, PAUSE_SECONDS))
         return True
 
-    return Desk(http, tell, rest, limits.seconds_left)
+    return Desk(http, tell, rest, limits.seconds_left, options)
 
 
 class Ending(StrEnum):

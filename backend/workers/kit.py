@@ -113,7 +113,7 @@ class Kit:
     """The tools of phase 2, shared by all executions of a process.
 
     `tell` shows how far a publish task or an account is, by its id. `call_seconds`: so soon after the ledger agreed, the call that
-    publishes must begin.
+    publishes must begin. `options` are what the operator set for platforms.
     """
 
     sources: Mapping[str, Source]
@@ -124,6 +124,7 @@ class Kit:
     stop: Stop
     hosts: HostGate
     publishers: Mapping[str, Publisher] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
     tell: Callable[[str, str], None] = lambda _id, _words: None
     call_seconds: float = 10.0
 

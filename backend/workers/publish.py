@@ -218,7 +218,7 @@ def work_publish(order: WorkOrder, kit: Kit, reporter: Reporter) -> Outcome:
     limits, threshold = Limits(order.seconds), Threshold()
     watch = Watch(limits, kit.stop, threshold, reporter.is_cancelled)
     http = BoundHttp(kit.http, limits)
-    desk = desk_for(http, limits, lambda words: kit.tell(task.task_id, words), watch.must_end)
+    desk = desk_for(http, limits, lambda words: kit.tell(task.task_id, words), watch.must_end, kit.options)
     publishing = Publishing(order, task, publisher, desk, http, limits, threshold, reporter, kit.call_seconds)
     future = kit.submit(order, publishing.run)
     ending = watch.await_end(future)

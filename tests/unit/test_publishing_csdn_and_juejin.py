@@ -1,0 +1,87 @@
+"""What CSDN's gateway signs, and how Juejin's ways are followed."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.domain.errors import WorkError
+from backend.domain.publishing import Manuscript, Presence
+from backend.publishers.csdn.wire import signature, signed, text_to_sign
+from backend.publishers.evidence import Listed
+from backend.publishers.juejin.finding import Evidence, decide, listed_of
+from backend.publishers.juejin.publisher import brief_of
+
+NOW = datetime(2026, 11, 26, 5, tzinfo=UTC)
+
+
+def test_the_text_that_is_signed_has_an_empty_line_for_what_is_not_sent() -> None:
+    url = "https://bizapi.csdn.net/blog-console-api/v1/article/list?page=1&status=enable"
+    assert text_to_sign("GET", url, "", "n-1").split("\n") == [
+        "GET", "*/*", "", "", "", "x-ca-key:203803574", "x-ca-nonce:n-1",
+        "/blog-console-api/v1/article/list?page=1&status=enable",
+    ]  # fmt: skip
+
+
+def test_the_signature_is_the_base64_of_hmac_sha256() -> None:
+    # RFC 4231, test case 2.
+    expected = bytes.fromhex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
+    assert base64.b64decode(signature("Jefe", "what do ya want for nothing?")) == expected
+
+
+def test_without_the_editors_secret_nothing_is_sent_and_the_operator_is_told_what_to_set() -> None:
+    with pytest.raises(WorkError) as refused:
+        signed({}, "GET", "https://bizapi.csdn.net/x", "")
+    assert (refused.value.code, refused.value.permanent) == ("platform_option_missing", True)
+    assert "csdn.app_secret" in str(refused.value)
+
+
+@given(st.text(max_size=300), st.text(min_size=1, max_size=80).filter(lambda text: text.strip() != ""))
+def test_a_summary_has_as_many_characters_as_juejin_wants(text: str, title: str) -> None:
+    assert 50 <= len(brief_of(Manuscript(title, text))) <= 100
+
+
+def _evidence(article_id: str | None, listed: tuple[Listed, ...] | None, *known: str) -> Evidence:
+    return Evidence(article_id, "A  Title", listed, known, NOW)
+
+
+MINE = Listed("2", "a title", NOW + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "presence", "article_id"),
+    [
+        (_evidence("9", None), Presence.THERE, "9"),
+        (_evidence("", (MINE,)), Presence.THERE, "2"),
+        (_evidence(None, (MINE,)), Presence.THERE, "2"),
+        (_evidence("", ()), Presence.NOT_THERE, ""),
+        (_evidence("", (MINE,), "2"), Presence.NOT_THERE, ""),
+        (_evidence("", (Listed("1", "A title", NOW - timedelta(minutes=1)),)), Presence.NOT_THERE, ""),
+        (_evidence("", (Listed("1", "Another", NOW),)), Presence.NOT_THERE, ""),
+        (_evidence("", None), Presence.UNKNOWN, ""),
+        (_evidence(None, ()), Presence.UNKNOWN, ""),
+        (_evidence("", (MINE, Listed("3", "A title", NOW))), Presence.UNKNOWN, ""),
+    ],
+)
+def test_an_article_counts_as_there_only_when_nothing_else_could_be_it(
+    evidence: Evidence, presence: Presence, article_id: str
+) -> None:
+    finding = decide(evidence)
+    assert finding.presence is presence
+    assert (finding.published.platform_id if finding.published else "") == article_id
+    assert finding.reason or finding.published
+
+
+def test_rows_that_tell_neither_id_nor_time_are_no_articles() -> None:
+    rows: list[dict[str, object]] = [
+        {"article_id": "1", "article_info": {"title": "t", "ctime": "1764129600"}},
+        {"article_info": {"article_id": "2", "title": "u", "ctime": "1764129600"}},
+        {"article_id": "3"},
+        {"article_info": {"ctime": "1"}},
+        {"article_id": "4", "article_info": {"ctime": "soon"}},
+    ]
+    assert [one.id for one in listed_of(rows)] == ["1", "2"]
