@@ -63,6 +63,8 @@ def merge(session: Session, reporter: Reporter, report: TickReport, policy: Retr
     run = _run_of(session, task, report.planned_at, at, reporter)
     ids = _prepare_items(session, task, run, feeds, report, items, reporter) if run else {}
     _apply(session, report, items, ids, policy)
+    if run is not None:
+        transitions.close_run_if_ended(session, run.id, run.actor)
     return Merged(run.id if run else "", len(items))
 
 
