@@ -150,7 +150,7 @@ def _to_named_values(value: object) -> tuple[str, ...]:
     for part in parts:
         if not NAMED_VALUE.fullmatch(part):
             raise ValueError("must be a list such as csdn.app_secret=…,juejin.category=…")
-    return parts
+    return tuple(parts)
 
 
 named_values = Parser(_to_named_values, "platform.name=value, comma-separated")
