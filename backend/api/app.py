@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from importlib.metadata import entry_points
 from ipaddress import ip_network
@@ -42,6 +43,8 @@ from backend.api.message_tasks import message_tasks
 from backend.api.metrics import watching
 from backend.api.nodes import nodes
 from backend.api.operations import operations
+from backend.api.publish_accounts import publish_accounts
+from backend.api.publishing import publishing
 from backend.api.queue_dashboard import mount
 from backend.api.remote_work import remote_work
 from backend.api.reserve import keep_reserve
@@ -76,6 +79,8 @@ ROUTES = (
     health,
     login,
     message_tasks,
+    publish_accounts,
+    publishing,
     users,
 )
 # Each stands under the seeds' prefix and under the one of deployed WeRSS children.
@@ -191,6 +196,8 @@ def _build(settings: Settings) -> Parts:
         browser_tokens=Tokens(keys, settings.token_seconds, "browser"),
         # Names only: the sources themselves belong to the workers.
         feed_kinds=frozenset(entry.name for entry in entry_points(group=bootstrap.SOURCES)),
+        # When the first article comes: most processes never see one.
+        publishers=functools.cache(lambda: bootstrap.load_plugins(bootstrap.PUBLISHERS)),
         limits=bootstrap.build_limits(settings),
         http=bootstrap.build_http(settings),
         freshness=bootstrap.build_freshness(settings),

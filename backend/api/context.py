@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from backend.dispatch.pump import Limits
 from backend.domain.clients import Network, came_by_https, client_address
 from backend.domain.errors import Forbidden, Unauthenticated
 from backend.domain.freshness import Freshness
-from backend.domain.ports import HttpClient
+from backend.domain.ports import HttpClient, Publisher
 from backend.store.cipher import Cipher
 from backend.store.credentials import NodeIdentity
 from backend.store.users import UserView
@@ -41,6 +41,7 @@ class MetricsPart:
 class Parts:
     """The parent's parts; `redis` is `None` without an address: work is then committed and starts later.
 
+    `publishers` are those installed here, by platform: asked before anything is sent what they can't take.
     `watch` starts looking whether alarms are due, until the event is set; a process that serves does so once.
     """
 
@@ -50,6 +51,7 @@ class Parts:
     tokens: Tokens
     browser_tokens: Tokens
     feed_kinds: frozenset[str]
+    publishers: Callable[[], Mapping[str, Publisher]]
     limits: Limits
     http: HttpClient
     freshness: Freshness

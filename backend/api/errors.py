@@ -113,8 +113,13 @@ def _invalid(error: ValidationError) -> Response:
     if details[0]["type"] == "json_invalid":
         detail = str(details[0].get("ctx", {}).get("error", ""))
         return _plain(400, "bad_json", detail=detail)
-    troubles = {_path(one["loc"]): _sentence(one) for one in details}
-    return _known(InvalidInput(fields=troubles))
+    return _known(invalid_fields(error))
+
+
+def invalid_fields(error: ValidationError) -> InvalidInput:
+    """What is wrong with each field, without what was sent."""
+    details = error.errors(include_url=False, include_input=False)
+    return InvalidInput(fields={_path(one["loc"]): _sentence(one) for one in details})
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -122,9 +122,19 @@ def create_account(
         "check_due_at": clock(session),
     }
     insert_missing(session, PublishAccount, [row])
-    if session.scalar(select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id)) is None:
-        raise Conflict("account_exists", name=account.name, platform=account.platform)
+    same = (
+        ACCOUNTS.c.user_id == user_id,
+        ACCOUNTS.c.platform == account.platform,
+        ACCOUNTS.c.name == account.name,
+    )
+    standing = session.scalar(select(ACCOUNTS.c.id).where(*same))
+    if standing != account_id:
+        _refuse_second(account.name, account.platform, standing)
     return get_account(session, account_id)
+
+
+def _refuse_second(name: str, platform: str, existing_id: str | None) -> NoReturn:
+    raise Conflict("account_exists", name=name, platform=platform, existing_id=existing_id)
 
 
 def get_account(session: Session, account_id: str, owner: str | None = None) -> AccountView:
@@ -274,8 +284,8 @@ def change_account(
         others = select(ACCOUNTS.c.id).where(
             *same, ACCOUNTS.c.name == changes["name"], ACCOUNTS.c.id != account_id
         )
-        if session.scalar(others) is not None:
-            raise Conflict("account_exists", name=changes["name"], platform=account.platform)
+        if (other := session.scalar(others)) is not None:
+            _refuse_second(changes["name"], account.platform, other)
     if changes:
         _write(session, account_id, **changes)
         follow_health(session, account_id, actor)

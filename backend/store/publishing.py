@@ -41,7 +41,10 @@ FRESH: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class NewPublish:
-    """An article that somebody wants on an account's platform. `platform`, where it is given, must be the account's."""
+    """An article that somebody wants on an account's platform. `platform`, where it is given, must be the account's.
+
+    `force`: also when the account was given the same article before.
+    """
 
     account_id: str
     manuscript: Manuscript
@@ -49,6 +52,7 @@ class NewPublish:
     scheduled_at: datetime | None = None
     priority: int = 0
     group_id: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,10 @@ def _refusal(
         return Conflict(
             "publish_wrong_platform", name=account.name, platform=account.platform, asked=new.platform
         )
-    earlier = None if force else _same(session, new)
-    return Conflict("publish_duplicate", id=earlier.id, state=earlier.state) if earlier else None
+    earlier = None if force or new.force else _same(session, new)
+    if earlier is None:
+        return None
+    return Conflict("publish_duplicate", id=earlier.id, state=earlier.state, existing_id=earlier.id)
 
 
 def _same(session: Session, new: NewPublish) -> Any:
@@ -183,7 +189,7 @@ def cancel(session: Session, task_id: str, actor: str, *, owner: str | None = No
         return Cancelled(task_id, "cancelled", task.state)
     if task.state in ("success", "failed"):
         raise Conflict("publish_ended", id=task_id, state=task.state)
-    if task.submitted_at is not None:
+    if task.submitted_at is not None or task.state == "unconfirmed":
         raise Conflict("publish_submitted", id=task_id)
     if allocation is not None and allocation.state == "executing":
         _ask_to_stop(session, task_id, allocation.id)
