@@ -26,6 +26,8 @@ COMMANDS = {
     "failures": ("backend.cli.allocations:failures", "Show what failed, grouped."),
     "why": ("backend.cli.allocations:why", "Say why something waits."),
     "node": ("backend.cli.nodes:node", "Add, list, change, remove and run nodes."),
+    "publish": ("backend.cli.publishing:publish", "Publish articles from files, and look after them."),
+    "account": ("backend.cli.accounts:account", "Add, list, check and log in accounts on platforms."),
     "user": ("backend.cli.users:user", "Add, list and change users; set passwords."),
     "key": ("backend.cli.keys:key", "Add, list and revoke access keys for scripts."),
     "secrets": ("backend.cli.rotating:secrets", "Change the key that secrets are encrypted with."),

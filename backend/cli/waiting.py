@@ -75,14 +75,14 @@ def await_runs(engine: Engine, run_ids: Sequence[str], show: Show) -> list[RunPr
         if time.monotonic() - looked_at >= LOOK_SECONDS:
             looked_at = time.monotonic()
             waits = any(one.items.get("waiting", 0) for one in runs)
-            beat, node = read(engine, _alive)
+            beat, node = read(engine, alive)
             reason = patience.spent(beat=beat, node=node or not waits)
             if reason:
                 raise Unavailable("wait_given_up", reason=reason)
         time.sleep(POLL_SECONDS)
 
 
-def _alive(session: Session) -> tuple[bool, bool]:
+def alive(session: Session) -> tuple[bool, bool]:
     """Whether a beat is alive, and whether a node that collects is online."""
     nodes = [one for one in list_nodes(session) if one.node_type == 1 and one.status]
     return bool(live_beats(session)), bool(nodes)

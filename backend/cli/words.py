@@ -124,6 +124,23 @@ WORDS: dict[str, tuple[str, str]] = words_child.WORDS | {
         "{count} secrets can't be read with any of the keys, and the old key stays. Enter them anew or delete what holds them, and run this again:",
         "有 {count} 条机密无法用任何密钥读取，旧密钥保留。请重新录入或删除其所属记录，然后再次运行：",
     ),
+    "more_publish_tasks": (
+        "{shown} of {total} shown; narrow the options, or raise --limit.",
+        "已显示 {total} 个中的 {shown} 个；请缩小范围或提高 --limit。",
+    ),
+    "publish_status": ("{status}: {detail}", "{status}：{detail}"),
+    "scan_code": (
+        "Scan this with the app of {platform} and confirm there; it is good for {seconds} s.",
+        "请用 {platform} 的手机应用扫描并确认；{seconds} 秒内有效。",
+    ),
+    "pictures_taken": (
+        "{count} pictures beside the article travel inside it: {names}",
+        "文章旁的 {count} 张图片随文上传：{names}",
+    ),
+    "front_matter_unknown": (
+        "The front matter also says {names}, which means nothing here.",
+        "front matter 中的 {names} 在此不起作用。",
+    ),
     "nothing_here": (
         "There is no database in {data_dir} yet; ./cascade up makes it.",
         "{data_dir} 中还没有数据库；运行 ./cascade up 会创建。",
