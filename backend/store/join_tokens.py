@@ -101,7 +101,9 @@ def redeem(session: Session, token: str, instance: str, pair: Pair) -> Member | 
         .values(used_at=now(), used_by=instance)
     )
     if not cast("CursorResult[Any]", used).rowcount:
-        return Unauthenticated("join_token_used" if row.used_at else "join_token_expired")
+        # Read again, with a lock: somebody may have used it since.
+        used_at = session.scalar(select(TOKENS.c.used_at).where(TOKENS.c.id == row.id).with_for_update())
+        return Unauthenticated("join_token_used" if used_at else "join_token_expired")
     node = session.get(Node, row.node_id)
     if node is None:
         raise NotFound(noun="node", id=row.node_id)
@@ -113,7 +115,5 @@ def redeem(session: Session, token: str, instance: str, pair: Pair) -> Member | 
 
 def _known(session: Session, token: str) -> Any:
     # Compared by hash: how far a guess is right can't be told from how long it takes.
-    query = select(TOKENS.c.id, TOKENS.c.node_id, TOKENS.c.used_at).where(
-        TOKENS.c.secret_hash == hash_secret(token)
-    )
+    query = select(TOKENS.c.id, TOKENS.c.node_id).where(TOKENS.c.secret_hash == hash_secret(token))
     return session.execute(query).first() if is_key(token, PREFIX) else None

@@ -206,3 +206,15 @@ def test_check_on_a_child_tells_what_is_wrong_with_its_parent(cli: Cascade) -> N
         assert "CSbad" not in cli.run("check").output
     cli.environment["CASCADE_PARENT_URL"] = f"http://127.0.0.1:{free_port()}"
     assert "refuses the connection" in findings(cli)["parent"]["detail"]
+
+
+def test_a_token_is_shown_once_with_the_command_that_uses_it(cli: Cascade) -> None:
+    result = cli.run("node", "token", "far", "--ttl", "30m", "--parent-url", "https://p.example")
+    assert result.exit_code == 0
+    *words, token = result.stdout.split()
+    assert words == ["./cascade", "child", "join", "https://p.example"]
+    assert token not in result.stderr
+    assert "once" in result.stderr
+    assert row(cli, "far")["transport"] == "remote"
+    short = cli.run("node", "token", "far", "--ttl", "10s")
+    assert (short.exit_code, "a minute" in short.stderr) == (2, True)
