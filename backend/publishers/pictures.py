@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
+from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from bs4 import Tag
 
-from backend.domain.errors import CascadeError, InvalidInput
+from backend.domain.errors import CascadeError, InvalidInput, WorkError
+from backend.domain.ports import Desk, HttpRequest
 
 MAX_BYTES = 10 * 1024 * 1024
+FETCH_SECONDS = 30.0
+ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
 DATA = re.compile(r"data:(image/[\w.+-]+)?((?:;[\w=.+-]+)*?)(;base64)?,", re.IGNORECASE)
 MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -90,3 +95,46 @@ def kind_of(content: bytes) -> str:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for magic, kind in MAGIC if content.startswith(magic)), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The bytes of a picture and their media type."""
+
+    content: bytes
+    kind: str
+
+    @property
+    def file_name(self) -> str:
+        """A name that is the same for the same bytes, and no other."""
+        return f"cascade-{hashlib.sha256(self.content).hexdigest()[:24]}.{ENDINGS[self.kind]}"
+
+
+def read(source: str, desk: Desk, platform: str) -> Picture:
+    """The picture, embedded or fetched by us. Raises `WorkError`."""
+    content = (embedded(source) or b"") if source.startswith("data:") else _fetch(source, desk, platform)
+    kind = kind_of(content)
+    if not kind:
+        raise unusable(source, platform, "it is neither PNG, JPEG, GIF nor WebP")
+    return Picture(content, kind)
+
+
+def _fetch(source: str, desk: Desk, platform: str) -> bytes:
+    # No cookie goes along: this is somebody else's server.
+    address = f"https:{source}" if source.startswith("//") else source
+    seconds = max(1.0, min(FETCH_SECONDS, desk.seconds_left()))
+    try:
+        response = desk.http.send(HttpRequest("GET", address, seconds=seconds, max_bytes=MAX_BYTES))
+    except WorkError as error:
+        raise unusable(source, platform, str(error), permanent=error.permanent) from error
+    if response.status != 200:
+        # Its own server's trouble may pass; that it is not there does not.
+        permanent = response.status < 500 and response.status != 429
+        why = f"its server answers HTTP {response.status}"
+        raise unusable(source, platform, why, permanent=permanent)
+    return response.body
+
+
+def unusable(source: str, platform: str, why: str, *, permanent: bool = True) -> WorkError:
+    """A picture that can't be brought to the platform."""
+    return WorkError("image_unusable", permanent=permanent, image=shown(source), platform=platform, why=why)

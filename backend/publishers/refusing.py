@@ -77,6 +77,15 @@ def rejected(platform: str, response: HttpResponse, said: str) -> WorkError:
     )
 
 
+def moved(platform: str, response: HttpResponse) -> WorkError:
+    """The platform is at another address."""
+    # Only where to: a redirect's query may repeat what was sent.
+    place = response.headers.get("location", "").partition("?")[0][:200]
+    return WorkError(
+        "platform_moved", permanent=True, platform=platform, place=place, response_status=response.status
+    )
+
+
 def failed(platform: str, response: HttpResponse, said: str, *, ambiguous: bool) -> WorkError:
     """The platform had a fault of its own."""
     return WorkError(

@@ -25,8 +25,8 @@ from backend.domain.publishing import (
     PublishOrder,
 )
 from backend.domain.signing import signature_headers
-from backend.publishers import refusing
-from backend.publishers.content import has_something, html_of, left_out, markdown_of
+from backend.publishers import fitting, refusing
+from backend.publishers.content import html_of, left_out, markdown_of
 
 NAME = "Webhook"
 SECONDS = 30.0
@@ -49,18 +49,11 @@ class WebhookPublisher:
 
     def credential_troubles(self, credentials: Credentials) -> tuple[CascadeError, ...]:
         """A missing address or secret."""
-        missing = [name for name in ("url", "secret") if not credentials.fields.get(name)]
-        if missing:
-            return (InvalidInput("credential_missing", platform=NAME, names=", ".join(missing)),)
-        return () if _usable(credentials.fields["url"]) else (InvalidInput("bad_publish_url", platform=NAME),)
+        return fitting.lacking(NAME, credentials, ("url", "secret"))
 
     def refusals(self, manuscript: Manuscript) -> tuple[CascadeError, ...]:
         """A web hook takes every article that has a title and content, but keeps no drafts."""
-        found: list[CascadeError] = []
-        if not manuscript.title.strip():
-            found.append(InvalidInput("no_title", platform=NAME))
-        if not has_something(html_of(manuscript.content, manuscript.content_format)):
-            found.append(InvalidInput("no_content", platform=NAME))
+        found = list(fitting.empty(NAME, manuscript))
         if manuscript.draft:
             found.append(InvalidInput("no_drafts", platform=NAME))
         return tuple(found)
@@ -159,12 +152,4 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _address(value: object) -> str:
-    return value if isinstance(value, str) and _usable(value) else ""
-
-
-def _usable(url: str) -> bool:
-    try:
-        parts = urlsplit(url.strip())
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None
-    except ValueError:
-        return False
+    return value if isinstance(value, str) and fitting.is_address(value) else ""

@@ -32,10 +32,12 @@ from backend.domain.publishing import (
 )
 from backend.outbound.client import GuardedHttpClient
 from backend.outbound.elsewhere import ElsewhereHttpClient
+from tests.standins import wordpress
 from tests.standins.csdn import APP_SECRET, CsdnServer
 from tests.standins.juejin import JuejinServer
 from tests.standins.platform import Kind, PlatformServer
 from tests.standins.webhook_receiver import HOST, WebhookReceiver
+from tests.standins.wordpress import WordPressServer
 from tests.standins.zhihu import ZhihuServer
 
 LOOPBACK = ("127.0.0.0/8",)
@@ -70,6 +72,11 @@ RIGS = {
         Credentials(fields={"url": f"https://{HOST}/articles?from=us", "secret": SECRET}),
         human_checks=False,
         drafts=False,
+    ),
+    "wordpress": Rig(
+        WordPressServer,
+        Credentials(fields={"url": f"https://{wordpress.HOST}/", "username": "alice", "password": SECRET}),
+        human_checks=False,
     ),
     "zhihu": Rig(ZhihuServer, Credentials((Cookie("z_c0", SECRET), Cookie("_xsrf", "a%7Cb", "zhihu.com")))),
 }

@@ -27,6 +27,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{platform} answers in a form that is not known here ({what}); it may have changed, and this version must follow it.",
         "{platform} 返回了未知的格式（{what}）；对方可能已改版，需要更新本程序。",
     ),
+    "platform_moved": (
+        "{platform} redirects to {place}; enter that address in the account.",
+        "{platform} 重定向到 {place}；请在账号中填写该地址。",
+    ),
     "draft_gone": (
         "The draft {draft} is no longer at {platform}, and the article may have been published from it; look there and say whether it is.",
         "{platform} 上已找不到草稿 {draft}，而文章可能已由它发布；请到平台确认是否已发布。",

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from backend.domain.errors import WorkError
 from backend.domain.ports import Desk, HttpRequest, HttpResponse
-from backend.publishers.pictures import MAX_BYTES, embedded, is_remote, kind_of, shown
+from backend.publishers.pictures import Picture, is_remote, read, unusable
 from backend.publishers.refusing import stop_if_told
 from backend.publishers.zhihu.wire import API, NAME, ZHUANLAN, Conversation, object_of
 
@@ -46,10 +46,11 @@ def _is_own(source: str) -> bool:
 
 
 def _bring_one(source: str, talk: Conversation, desk: Desk) -> str:
-    if source.startswith("data:"):
-        return _upload(source, embedded(source) or b"", talk, desk)
-    address = f"https:{source}" if source.startswith("//") else source
-    return _by_address(address, talk) or _upload(source, _fetch(address, desk), talk, desk)
+    if not source.startswith("data:"):
+        address = f"https:{source}" if source.startswith("//") else source
+        if found := _by_address(address, talk):
+            return found
+    return _upload(source, read(source, desk, NAME), talk, desk)
 
 
 def _by_address(address: str, talk: Conversation) -> str:
@@ -63,34 +64,13 @@ def _by_address(address: str, talk: Conversation) -> str:
     return str(object_of(response).get("src") or "") if response.status < 300 else ""
 
 
-def _fetch(address: str, desk: Desk) -> bytes:
-    # No cookie goes along: this is somebody else's server.
-    request = HttpRequest(
-        "GET", address, seconds=max(1.0, min(30.0, desk.seconds_left())), max_bytes=MAX_BYTES
-    )
-    try:
-        response = desk.http.send(request)
-    except WorkError as error:
-        raise WorkError(
-            "image_unusable", permanent=error.permanent, image=shown(address), platform=NAME, why=str(error)
-        ) from error
-    if response.status != 200:
-        # Its own server's trouble may pass; that it is not there does not.
-        permanent = response.status < 500 and response.status != 429
-        raise _unusable(address, f"its server answers HTTP {response.status}", permanent=permanent)
-    return response.body
-
-
-def _upload(source: str, content: bytes, talk: Conversation, desk: Desk) -> str:
-    kind = kind_of(content)
-    if not kind:
-        raise _unusable(source, "it is neither PNG, JPEG, GIF nor WebP")
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+def _upload(source: str, picture: Picture, talk: Conversation, desk: Desk) -> str:
+    digest = hashlib.md5(picture.content, usedforsecurity=False).hexdigest()
     asked = talk.call("POST", f"{API}/images", content={"image_hash": digest, "source": "article"})
     file, token = _part(asked, "upload_file"), _part(asked, "upload_token")
     key = str(file.get("object_key") or "")
     if file.get("state") != ALREADY_THERE:
-        _store(key, content, kind, token, desk)
+        _store(key, picture, token, desk)
     return f"{SHOWN}/{_wait(source, str(file.get('image_id') or ''), key, talk, desk)}"
 
 
@@ -99,12 +79,12 @@ def _part(response: HttpResponse, name: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def _store(key: str, content: bytes, kind: str, token: dict[str, Any], desk: Desk) -> None:
+def _store(key: str, picture: Picture, token: dict[str, Any], desk: Desk) -> None:
     stamp = format_datetime(datetime.now(UTC), usegmt=True)
-    headers = signed(key, kind, stamp, {name: str(value) for name, value in token.items()})
+    headers = signed(key, picture.kind, stamp, {name: str(value) for name, value in token.items()})
     seconds = max(1.0, min(UPLOAD_SECONDS, desk.seconds_left()))
     try:
-        response = desk.http.send(HttpRequest("PUT", f"{STORE}/{key}", headers, content, seconds))
+        response = desk.http.send(HttpRequest("PUT", f"{STORE}/{key}", headers, picture.content, seconds))
     except WorkError as error:
         # The same bytes under the same key: repeating it changes nothing.
         error.ambiguous = False
@@ -134,15 +114,11 @@ def _wait(source: str, image_id: str, key: str, talk: Conversation, desk: Desk) 
         if status == "success" or (status != "processing" and answer.get("original_hash")):
             return str(answer.get("original_hash") or key)
         if status != "processing":
-            raise _unusable(source, f"Zhihu says {status}: {_reason(answer)}")
+            raise unusable(source, NAME, f"Zhihu says {status}: {_reason(answer)}")
         if desk.wait(POLL_SECONDS):
             raise WorkError("publish_stopped")
-    raise WorkError("image_unusable", image=shown(source), platform=NAME, why="Zhihu is still working on it")
+    raise unusable(source, NAME, "Zhihu is still working on it", permanent=False)
 
 
 def _reason(answer: dict[str, Any]) -> str:
     return str(answer.get("message") or "no reason given")[:200]
-
-
-def _unusable(source: str, why: str, *, permanent: bool = True) -> WorkError:
-    return WorkError("image_unusable", permanent=permanent, image=shown(source), platform=NAME, why=why)

@@ -1,0 +1,1 @@
+"""WordPress by its REST interface and an application password."""
