@@ -119,7 +119,7 @@ def make_credentials(name: str, grace: int, parent_url: str, as_data: bool, data
     pair = new_pair()
 
     def make(session: Session) -> tuple[str, str, bool]:
-        found = _find(session, name)
+        found = find_node(session, name)
         stood = bool(credentials.current_keys(session, found.id))
         credentials.rotate(session, found.id, pair, grace_seconds=grace)
         return found.id, found.name, stood
@@ -187,7 +187,7 @@ def set_(data_dir: Path | None, name: str, quota: dict[str, int], **given: Any) 
         raise InvalidInput("nothing_to_set")
 
     def change(session: Session) -> str:
-        node_id = _find(session, name).id
+        node_id = find_node(session, name).id
         before = node_changes.locked_settings(session, node_id).feed_quota or {}
         merged = {feed: weight for feed, weight in {**before, **quota}.items() if weight}
         return node_changes.update_node(session, node_id, replace(wanted, feed_quota=merged)).id
@@ -206,7 +206,7 @@ def remove(name: str, force: bool, data_dir: Path | None) -> None:
     """Remove the node NAME with its credentials; what waits for it goes to other nodes."""
 
     def work(session: Session) -> str:
-        found = _find(session, name)
+        found = find_node(session, name)
         found_name = found.name
         node_changes.delete_node(session, found.id, force=force, actor="cli")
         return found_name
@@ -215,7 +215,7 @@ def remove(name: str, force: bool, data_dir: Path | None) -> None:
         note(say("node_removed", name=transact(place.engine, work)))
 
 
-def _find(session: Session, name: str) -> Node:
+def find_node(session: Session, name: str) -> Node:
     """The node of that name or id. Raises `NotFound`."""
     found = by_name(session, name) or session.get(Node, name)
     if found is None:

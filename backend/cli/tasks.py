@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import click
+from sqlalchemy.orm import Session
 
 from backend.cli import options
 from backend.cli.language import language, say
+from backend.cli.nodes import find_node
 from backend.cli.opening import Place, opened
 from backend.cli.output import note, result
 from backend.cli.scheduling import scheduler_words
@@ -22,7 +25,15 @@ from backend.domain.message_tasks import ALL_FEEDS, TaskContent, check_task
 from backend.domain.overlap import Overlap
 from backend.domain.schedule_words import in_words
 from backend.store import ticks
-from backend.store.message_tasks import TaskView, create_task, find_task, list_tasks
+from backend.store.message_tasks import (
+    TaskView,
+    create_task,
+    find_task,
+    get_task,
+    list_tasks,
+    update_task,
+)
+from backend.store.nodes import list_nodes
 from backend.store.scheduler import scheduler_state
 from backend.store.session import read, transact
 
@@ -39,6 +50,7 @@ COLUMNS = (
     "time_zone",
     "next_fire_times",
     "overlap",
+    "autonomous_node",
     "paused",
     "enabled",
 )
@@ -68,12 +80,19 @@ def task() -> None:
     show_default=True,
     help="When a run comes due while the last one has not ended: leave it out, let one wait, or run both.",
 )
+@click.option(
+    "--autonomous-node",
+    default="",
+    metavar="NODE",
+    help="The remote node that collects it on its cron while it does not reach its parent.",
+)
 @options.data_dir
 def add(
     feeds: str | None,
     feed_ids: tuple[str, ...],
     template: Path | None,
     cron: str,
+    autonomous_node: str,
     data_dir: Path | None,
     **rest: Any,
 ) -> None:
@@ -86,8 +105,36 @@ def add(
     checked, task_id = check_task(content), new_id()
     with opened(data_dir) as place:
         cipher = place.cipher
-        transact(place.engine, lambda session: create_task(session, cipher, task_id, checked))
+
+        def create(session: Session) -> None:
+            named = replace(checked.content, autonomous_node_id=_node_id(session, autonomous_node))
+            create_task(session, cipher, task_id, replace(checked, content=named))
+
+        transact(place.engine, create)
         result(task_id)
+
+
+def _node_id(session: Session, name: str) -> str:
+    return find_node(session, name).id if name else ""
+
+
+@task.command()
+@click.argument("name")
+@click.argument("node", default="")
+@options.data_dir
+def autonomous(name: str, node: str, data_dir: Path | None) -> None:
+    """Let the remote NODE collect the message task NAME (or id) while it does not reach its parent; without NODE nobody does."""
+    with opened(data_dir) as place:
+        cipher = place.cipher
+
+        def change(session: Session) -> None:
+            task_id = find_task(session, name)
+            before = get_task(session, cipher, task_id).content
+            after = replace(before, autonomous_node_id=_node_id(session, node))
+            update_task(session, cipher, task_id, before, check_task(after), actor="cli")
+
+        transact(place.engine, change)
+    result(say("task_autonomous", name=name, node=node) if node else say("task_not_autonomous", name=name))
 
 
 @task.command("list")
@@ -98,9 +145,10 @@ def list_(as_data: bool, data_dir: Path | None) -> None:
     with opened(data_dir) as place:
         tasks = _every_task(place)
         state = read(place.engine, scheduler_state)
+        names = {one.id: one.name for one in read(place.engine, list_nodes)}
     if not state.running:
         note(say("schedules_are", state=scheduler_words(asdict(state))))
-    rows = [_row(one) for one in tasks]
+    rows = [_row(one, names) for one in tasks]
     if not as_data:
         rows = [row | {"next_fire_times": _local(one)} for row, one in zip(rows, tasks, strict=True)]
     listing(COLUMNS, rows, as_data=as_data)
@@ -159,7 +207,7 @@ def _every_task(place: Place) -> list[TaskView]:
             return found
 
 
-def _row(view: TaskView) -> dict[str, Any]:
+def _row(view: TaskView, names: Mapping[str, str]) -> dict[str, Any]:
     content = view.content
     return {
         "id": view.id,
@@ -172,6 +220,7 @@ def _row(view: TaskView) -> dict[str, Any]:
         "schedule_in_words": in_words(content.cron_exp, language()),
         "next_fire_times": view.fire_times(FIRE_TIMES),
         "overlap": content.overlap,
+        "autonomous_node": names.get(content.autonomous_node_id, ""),
         "paused": view.paused,
         "enabled": content.enabled,
         "created_at": view.created_at,

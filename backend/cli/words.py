@@ -54,6 +54,14 @@ WORDS: dict[str, tuple[str, str]] = words_child.WORDS | {
         "The schedule of {name} is paused; dispatching it by hand still works.",
         "{name} 的定时已暂停；仍可手动下发。",
     ),
+    "task_autonomous": (
+        "{node} collects {name} on its cron while it does not reach its parent (cascade.autonomous must be on there).",
+        "{node} 在连不上父节点时会按定时自主采集 {name}（该节点需开启 cascade.autonomous）。",
+    ),
+    "task_not_autonomous": (
+        "No node collects {name} by itself any more.",
+        "已没有节点自主采集 {name}。",
+    ),
     "task_resumed": ("The schedule of {name} goes on.", "{name} 的定时已恢复。"),
     "more_allocations": (
         "{shown} of {total} shown; narrow the options, or raise --limit.",

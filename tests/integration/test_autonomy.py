@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from backend.dispatch.pump import pump
 from backend.dispatch.scheduler import fire_due
 from backend.domain.autonomy import TickItem, TickReport
 from backend.domain.errors import Conflict, InvalidInput, NotFound, ParentAway
@@ -19,6 +20,7 @@ from backend.domain.ports import Lease
 from backend.domain.wire import Heard
 from backend.store import autonomy, ticks
 from backend.store.autonomy import Merged, Reporter
+from backend.store.columns import now
 from backend.store.session import read, transact
 from backend.store.tables import Article, Delivery, MessageTask, Node, Pulse, Run, Tick, WorkItem
 from backend.workers.autonomy import AutonomousLedger, Autonomy, TickTeller, is_own
@@ -140,7 +142,7 @@ def test_a_feed_that_is_being_collected_right_now_stays_whoever_collects_its(tas
     change(task.engine, MessageTask, next_fire_at=task.hour())
     task.fire()
     node_id = building.make_node(task.engine)
-    building.pump(task.engine, None, building.LIMITS)
+    pump(task.engine, None, building.LIMITS)
     ledger = building.ledger_for(task.engine, node_id)
     order = ledger.begin_next("node:n", "mine", 10)
     assert order is not None
@@ -177,7 +179,7 @@ def test_only_the_feeds_of_the_task_are_taken_and_only_from_its_node(task: Task)
 def test_after_a_gap_the_schedule_waits_for_the_child_before_it_catches_up(task: Task) -> None:
     change(task.engine, MessageTask, next_fire_at=task.hour(1))
     building.expire(task.engine)
-    change(task.engine, Pulse, recover_after=building.now(30))
+    change(task.engine, Pulse, recover_after=now(30))
     assert fire_due(task.engine) == 0
     change(task.engine, MessageTask, autonomous_node_id=None)
     assert fire_due(task.engine) == 1

@@ -82,3 +82,14 @@ def test_a_dispatch_says_which_tasks_wait_or_are_left_out(cli: Cascade) -> None:
     assert f"left out was skipped: its run {first[1]} has not ended" in again.stderr
     assert cli.ok("dispatch", "--task", waits) == again.stdout.split()[-1]
     assert "set the task's overlap to queue or allow" in cli.refusal("dispatch", "--task", left_out)
+
+
+def test_a_remote_node_is_named_to_collect_a_task_by_itself(cli: Cascade) -> None:
+    cli.ok("node", "add", "far")
+    add_task(cli, "news", "--autonomous-node", "far")
+    assert cli.rows("task", "list")[0]["autonomous_node"] == "far"
+    assert "No node collects news" in cli.ok("task", "autonomous", "news")
+    assert cli.rows("task", "list")[0]["autonomous_node"] == ""
+    assert "far collects news" in cli.ok("task", "autonomous", "news", "far")
+    assert "There is no node nobody" in cli.refusal("task", "autonomous", "news", "nobody")
+    assert cli.rows("task", "list")[0]["autonomous_node"] == "far"
