@@ -23,11 +23,11 @@ from backend.domain import wire
 from backend.domain.errors import CredentialsRefused, InvalidInput, ParentRefused
 from backend.domain.identifiers import new_id
 from backend.domain.node_settings import check_api_url
-from backend.domain.protocol import PROTOCOL
+from backend.domain.protocol import PROTOCOL, Capabilities
 from backend.domain.wire import Join, Joined
 from backend.outbound.trusted import TrustedHttpClient
 from backend.workers.parent import Call, Parent
-from backend.workers.remote import capabilities, installed_sources
+from backend.workers.remote import Remote
 from config import SETTINGS, default_data_dir, find_config_file
 
 STDIN = "-"
@@ -66,7 +66,9 @@ def join(
     check_writable(path)
     if is_plain(url):
         note(say("plain_parent", url=url))
-    joined = exchange(url, sys.stdin.readline().strip() if token == STDIN else token, ca_file)
+    joined = exchange(
+        url, sys.stdin.readline().strip() if token == STDIN else token, ca_file, _capabilities(data_dir, path)
+    )
     written: dict[str, object] = {
         "cascade_enabled": True,
         "node_type": "child",
@@ -91,9 +93,9 @@ def _config_path(config: Path | None, data_dir: Path | None) -> Path:
     return find_config_file(os.environ, directory, None) or directory / "config.yaml"
 
 
-def exchange(url: str, token: str, ca_file: Path | None) -> Joined:
+def exchange(url: str, token: str, ca_file: Path | None, capabilities: Capabilities) -> Joined:
     """The token for credentials, once. Raises `InvalidInput` for one that the parent does not take, and `ParentAway`."""
-    ask = Join(token, new_id(), version("cascade-workers"), PROTOCOL, capabilities(installed_sources()))
+    ask = Join(token, new_id(), version("cascade-workers"), PROTOCOL, capabilities)
     parent = Parent(url, TrustedHttpClient(ca_file), lambda: None)
     try:
         said = parent.call(Call("POST", "/join", wire.plain(ask), patience=JOIN_SECONDS))
@@ -103,6 +105,10 @@ def exchange(url: str, token: str, ca_file: Path | None) -> Joined:
         code = "parent_too_old" if error.parent_status in {404, 405} else "join_refused"
         raise InvalidInput(code, detail=error.params["detail"], url=url) from error
     return wire.from_plain(Joined, said.data)
+
+
+def _capabilities(data_dir: Path | None, path: Path) -> Capabilities:
+    return Remote(load_settings(data_dir=data_dir, config_file=path if path.is_file() else None)).announced()
 
 
 def _warn_of_environment(written: Mapping[str, object], path: Path, data_dir: Path | None) -> None:

@@ -27,13 +27,14 @@ CONFLICT = 409
 class HttpLedger:
     """Implements `Ledger` over HTTPS. Every call may be repeated; `Unavailable` when the parent stays away.
 
-    `progress` says, by allocation, how far the leased work is.
+    `progress` says, by allocation, how far the leased work is; `began` hears of each order.
     """
 
     parent: Parent
     journal: Journal
     who: Who
     progress: Callable[[Sequence[str]], Mapping[str, str]] = field(default=lambda _ids: {})
+    began: Callable[[WorkOrder], None] = field(default=lambda _order: None)
 
     def begin(self, allocation_id: str, attempt: int, execution: str) -> WorkOrder | None:
         """See `Ledger.begin`. The order may carry an earlier execution, whose begin was never answered."""
@@ -67,6 +68,7 @@ class HttpLedger:
             self.journal.drop(allocation_id, attempt, execution)
         else:
             metrics.observe(metrics.PHASES, time.monotonic() - started, phase="begin", kind=order.kind)
+            self.began(order)
         return order
 
     def checkpoint(self, order: WorkOrder, progress: Checkpoint) -> Standing:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from backend import metrics
+from backend.dispatch import queues
 from backend.domain.identifiers import new_id
 from backend.domain.wire import Heard
 from backend.workers.building import build_kit
@@ -16,7 +17,7 @@ from backend.workers.contact import Contact, HttpKeeper, HttpTeller
 from backend.workers.estates import Heir
 from backend.workers.execution import Executor
 from backend.workers.http_ledger import HttpLedger
-from backend.workers.identity import Identity, recall
+from backend.workers.identity import recall
 from backend.workers.introduction import Introduction
 from backend.workers.journal import CLAIMED, Journal, Who
 from backend.workers.kit import Kit
@@ -26,7 +27,7 @@ from backend.workers.outbox import Outbox
 from backend.workers.parent import Parent
 from backend.workers.remote import UPDATE, Remote, capabilities, load_plugins
 from backend.workers.signals import Signals
-from backend.workers.transport import Plugins
+from backend.workers.transport import Place, Plugins
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Round:
     """The parts of one round; made by `open_round`."""
 
     remote: Remote
-    identity: Identity
+    place: Place
     heard: Heard
     instance: str
     parent: Parent
@@ -57,7 +58,7 @@ class Round:
         """Claim once and work all of it. Raises `CascadeError` when the parent can't be claimed from."""
         contact = Contact()
         contact.answered(self.heard)
-        ledger = self.remote.ledger(self.parent, self.identity.node_id, Who(self.instance, self.instance))
+        ledger = self.remote.ledger(self.parent, self.place.node_id, Who(self.instance, self.instance))
         self._settle_estates(ledger)
         try:
             claimed = len(self._claimer(contact).claim())
@@ -65,12 +66,12 @@ class Round:
         finally:
             self.outbox.drain(ledger)
             self._teller(contact).sign_off()
-            self.remote.instances(self.identity.node_id, self.instance).forget(self.instance)
+            self.remote.instances(self.place.node_id, self.instance).forget(self.instance)
         return RoundReport(claimed, begun, self.outbox.report().entries)
 
     def _settle_estates(self, ledger: HttpLedger) -> None:
         """What an earlier start finished is told, and what it had begun is given back."""
-        instances = self.remote.instances(self.identity.node_id, self.instance)
+        instances = self.remote.instances(self.place.node_id, self.instance)
         heir = Heir(HttpKeeper(ledger, self.outbox), self.outbox, ledger, list, instances)
         heir.settle_estates()
         self.outbox.drain(ledger)
@@ -82,9 +83,9 @@ class Round:
             journal=self.journal,
             outbox=self.outbox,
             instance=self.instance,
-            capabilities=capabilities(self.plugins.sources),
+            capabilities=capabilities(self.plugins, self.place),
             # What publishes belongs into processes of its own, which a round does not have.
-            scope=Scope("update", UPDATE, self.identity.capacity),
+            scope=Scope("update", UPDATE, self.place.capacity),
             offer=lambda _pieces: None,
         )
 
@@ -96,16 +97,16 @@ class Round:
             outbox=self.outbox,
             instance=self.instance,
             version=version("cascade-workers"),
-            capabilities=capabilities(self.plugins.sources),
+            capabilities=capabilities(self.plugins, self.place),
             full_seconds=self.remote.settings.heartbeat_seconds,
         )
 
     def _work(self, ledger: HttpLedger) -> int:
-        settings, queue = self.remote.settings, f"node:{self.identity.slug}"
+        settings, queue = self.remote.settings, self.place.queues[0]
         signals = Signals(None, queue)
-        kit = build_kit(settings, signals, self.identity.capacity, self.plugins, self.identity.lease_seconds)
+        kit = build_kit(settings, signals, self.place.capacity, self.plugins, self.place.lease_seconds)
         _stop_on_signals(kit)
-        leases = Leases(ledger, self.identity.renew_seconds)
+        leases = Leases(ledger, self.place.renew_seconds)
         leases.start()
         executor = Executor(ledger, self.outbox, leases, kit, settled=lambda: None)
         lane = Lane(
@@ -139,10 +140,11 @@ def open_round(remote: Remote) -> Round:
     parent = remote.parent()
     heard = Introduction(parent, remote.first_beat(instance, known)).ask()
     identity = remote.keep(heard, instance)
+    place = remote.place_of(identity, (queues.node_queue(identity.slug),))
     remote.instances(identity.node_id, instance).arrive()
     return Round(
         remote=remote,
-        identity=identity,
+        place=place,
         heard=heard,
         instance=instance,
         parent=parent,

@@ -6,8 +6,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,15 +28,18 @@ from backend.workers.condition import ConditionWriter
 from backend.workers.contact import Contact, HttpKeeper, HttpTeller, held
 from backend.workers.copied_lists import LocalCopy
 from backend.workers.credentials import CurrentPair
+from backend.workers.demand import watch_demand
 from backend.workers.estates import Heir
 from backend.workers.identity import Identity, identity_of, recall, remember
 from backend.workers.instances import Instances
 from backend.workers.introduction import Introduction, this_machine
-from backend.workers.journal import Journal, Who
+from backend.workers.journal import CLAIMED, Journal, Who
 from backend.workers.local_queues import LocalQueues
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Pair, Parent
 from backend.workers.presence import Presence
+from backend.workers.remote_progress import RemoteProgress
+from backend.workers.signals import signals_for
 from backend.workers.syncing import Syncer
 from backend.workers.transport import Place, Plugins, PresenceParts, WorkerParts
 from backend.workers.vitals import Start
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 UPDATE = frozenset({"update"})
+ON_PLATFORMS = frozenset({"publish", "account"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +77,17 @@ class Remote:
             raise ConfigurationError(fault.code, detail=fault.detail) from error
         bootstrap.build_cipher(self.settings)
         identity = self.be_known(instance)
-        own = queues.node_queue(identity.slug)
-        for name in self.names:
-            queues.check_queue_name(name, [own])
+        own = (queues.node_queue(identity.slug), queues.publish_queue(identity.slug))
+        named = tuple(dict.fromkeys(queues.check_queue_name(name, own) for name in self.names))
+        return self.place_of(identity, named or (own if self.settings.publish_workers else own[:1]))
+
+    def place_of(self, identity: Identity, names: tuple[str, ...]) -> Place:
+        """The place of this node, serving these queues."""
         return Place(
             identity.node_id,
             identity.name,
             identity.capacity,
-            (own,),
+            names,
             identity.lease_seconds,
             identity.renew_seconds,
         )
@@ -111,7 +118,7 @@ class Remote:
             version=version("cascade-workers"),
             host=this_machine(),
             protocol=PROTOCOL,
-            capabilities=capabilities(installed_sources()),
+            capabilities=self.announced(),
             callback_url=self.settings.callback_url,
             outbox=OutboxReport() if outbox is None else outbox.report(),
             holds=() if outbox is None else held(self.journal(), outbox),
@@ -131,7 +138,9 @@ class Remote:
 
     def worker(self, place: Place, start: Start) -> WorkerParts:
         """See `Transport.worker`."""
-        ledger = self.ledger(self.parent(), place.node_id, Who(start.instance, start.worker))
+        progress = RemoteProgress(signals_for(self.settings.redis_url, place.queues[0]))
+        plain = self.ledger(self.parent(), place.node_id, Who(start.instance, start.worker))
+        ledger = replace(plain, progress=progress.words, began=progress.began)
         return WorkerParts(ledger, self.outbox(place.node_id))
 
     def ledger(self, parent: Parent, node_id: str, who: Who) -> AutonomousLedger:
@@ -160,7 +169,7 @@ class Remote:
             outbox=outbox,
             instance=parts.instance,
             version=version("cascade-workers"),
-            capabilities=capabilities(parts.plugins.sources),
+            capabilities=capabilities(parts.plugins, place),
             full_seconds=self.settings.heartbeat_seconds,
             callback_url=self.settings.callback_url,
             instance_lost=_end_node,
@@ -189,23 +198,42 @@ class Remote:
             self.journal(),
             bootstrap.build_limits(self.settings).work_seconds,
         )
-        claimer = Claimer(
-            parent=parent,
-            contact=contact,
-            journal=self.journal(),
-            outbox=self.outbox(parts.place.node_id),
-            instance=parts.instance,
-            capabilities=capabilities(parts.plugins.sources),
-            scope=Scope("update", UPDATE, parts.place.capacity),
-            offer=local.offer,
-            stop=stop,
-        )
         threading.Thread(target=local.keep_mended, args=(stop,), name="queues", daemon=True).start()
-        threading.Thread(target=claimer.serve, name="claims", daemon=True).start()
+        for scope in self._scopes(parts.place):
+            claimer = Claimer(
+                parent=parent,
+                contact=contact,
+                journal=self.journal(),
+                outbox=self.outbox(parts.place.node_id),
+                instance=parts.instance,
+                capabilities=capabilities(parts.plugins, parts.place),
+                scope=scope,
+                offer=local.offer,
+                stop=stop,
+            )
+            threading.Thread(target=claimer.serve, name=f"claims {scope.name}", daemon=True).start()
+        queue = parts.place.publish_queue
+        watch_demand(self.settings.redis_url, queue, parts.demand, lambda: _waiting_in(self.journal(), queue))
         syncer = Syncer(parent, self.copy(), self.settings.sync_seconds, stop)
         threading.Thread(target=syncer.serve, name="sync", daemon=True).start()
         autonomy = self._autonomy(parts.place, contact, parent, local, stop)
         threading.Thread(target=autonomy.serve, name="autonomy", daemon=True).start()
+
+    def _scopes(self, place: Place) -> Iterator[Scope]:
+        if place.updates:
+            yield Scope("update", UPDATE, place.capacity)
+        if place.publish_queue:
+            yield Scope("publish", ON_PLATFORMS, self.settings.publish_workers)
+
+    def announced(self) -> Capabilities:
+        """What this program can do here by its settings and the names of its plug-ins, which are not loaded for that."""
+        sources, publishers = (
+            tuple(sorted(one.name for one in entry_points(group=group)))
+            for group in (bootstrap.SOURCES, bootstrap.PUBLISHERS)
+        )
+        if not self.settings.publish_workers:
+            return Capabilities(tuple(UPDATE), sources)
+        return Capabilities(("update", "publish", "account"), sources, publishers)
 
     def _autonomy(
         self, place: Place, contact: Contact, parent: Parent, local: LocalQueues, stop: threading.Event
@@ -259,14 +287,14 @@ class Remote:
         return Outbox(self.settings.outbox_dir / node_id, bootstrap.build_cipher(self.settings))
 
 
-def capabilities(sources: Sequence[str] | dict[str, object]) -> Capabilities:
-    """What this program can do as a remote node, with these kinds of feeds."""
-    return Capabilities(kinds=("update",), sources=tuple(sorted(sources)))
+def capabilities(plugins: Plugins, place: Place) -> Capabilities:
+    """What this process can do as a remote node, with the plug-ins that could be loaded."""
+    kinds = (*(UPDATE if place.updates else ()), *(sorted(ON_PLATFORMS) if place.publish_queue else ()))
+    return Capabilities(kinds, tuple(sorted(plugins.sources)), tuple(sorted(plugins.publishers)))
 
 
-def installed_sources() -> tuple[str, ...]:
-    """The kinds of feeds by the names of their plug-ins, which are not loaded for that."""
-    return tuple(sorted(entry.name for entry in entry_points(group=bootstrap.SOURCES)))
+def _waiting_in(journal: Journal, queue: str) -> int:
+    return sum(1 for entry in journal.entries() if entry.queue == queue and entry.stage == CLAIMED)
 
 
 def load_plugins() -> Plugins:

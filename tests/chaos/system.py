@@ -20,7 +20,8 @@ import psutil
 import requests
 from sqlalchemy import Engine
 
-from backend.cli.system import APP, create_first_user
+from backend.cli.stages import APP
+from backend.cli.system import create_first_user
 from backend.store.migrate import upgrade
 from backend.store.session import create_engine_for
 from config import ROOT

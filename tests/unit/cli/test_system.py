@@ -8,8 +8,9 @@ import pytest
 
 import config
 from backend.cli.parts import environment_of
+from backend.cli.stages import stop_limits
 from backend.cli.starting import url_of
-from backend.cli.system import Size, recipes, stop_limits
+from backend.cli.system import Size, recipes
 
 SETTINGS = config.load(
     {
