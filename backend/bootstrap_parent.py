@@ -30,6 +30,7 @@ def build_sweeper(settings: Settings) -> Sweeper:
         delivery_attempts=settings.delivery_attempts,
         work_seconds=bootstrap.build_limits(settings).work_seconds,
         retention=build_retention(settings),
+        publishing=bootstrap.build_publish_limits(settings),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.api.access import Access, declare
-from backend.api.context import parts
+from backend.api.context import asker, parts
 from backend.api.routes import Routes
 from backend.api.schemas.operations import (
     BacklogAnswer,
@@ -18,7 +18,7 @@ from backend.api.schemas.operations import (
 )
 from backend.store.failures import FailureFilter, group_failures
 from backend.store.feed_status import feed_status
-from backend.store.scene import explain
+from backend.store.scene import Asker, explain
 from backend.store.session import read
 from backend.store.waiting import backlog
 
@@ -73,5 +73,7 @@ def feed_states(query: FeedStatusQuery) -> FeedStatusPageAnswer:
 @operations.get("/why/<id:subject_id>")
 @declare(Access.VIEWER)
 def why(path: WhyPath) -> WhyAnswer:
-    """Why a run, item, allocation or delivery waits, in one sentence."""
-    return WhyAnswer.model_validate(read(parts().engine, lambda session: explain(session, path.subject_id)))
+    """Why a run, item, allocation, delivery or publish task waits, in one sentence, and when that one probably goes on."""
+    asking = Asker(parts().limits.publishing, None if asker().role == "admin" else asker().id)
+    found = read(parts().engine, lambda session: explain(session, path.subject_id, asking))
+    return WhyAnswer.model_validate(found)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from backend.bootstrap import build_publish_limits
 from backend.cli import options
 from backend.cli.language import language, say
 from backend.cli.opening import Place, opened
@@ -22,7 +23,7 @@ from backend.domain.why import Why
 from backend.store import selections
 from backend.store.allocation_views import AllocationFilter, list_allocations, show_allocation
 from backend.store.failures import FailureFilter, group_failures
-from backend.store.scene import explain
+from backend.store.scene import Asker, explain
 from backend.store.session import read, transact
 
 ACTOR = "cli"
@@ -198,9 +199,10 @@ def failures(
 @options.as_json
 @options.data_dir
 def why(subject_id: str, as_data: bool, data_dir: Path | None) -> None:
-    """Say in one sentence why a run, item, allocation or delivery waits, or how it ended."""
+    """Say in one sentence why a run, item, allocation, delivery or publish task waits, or how it ended."""
     with opened(data_dir) as place:
-        found = read(place.engine, lambda session: explain(session, subject_id))
+        asker = Asker(build_publish_limits(place.settings))
+        found = read(place.engine, lambda session: explain(session, subject_id, asker))
     if as_data:
         as_json(_row(found))
     else:

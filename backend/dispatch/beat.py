@@ -96,6 +96,7 @@ class Beat:
             self.limits.work_seconds,
             self.retention,
             self.clock,
+            self.limits.publishing,
         )
 
     def tick(self) -> None:

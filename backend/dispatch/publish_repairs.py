@@ -7,9 +7,25 @@ from typing import TYPE_CHECKING
 
 from backend.dispatch.repairs import Repair, in_one
 from backend.store import publish_repairs as store
+from backend.store import publish_waiting
+from backend.store.scene import scene
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+    from backend.domain.publish_admission import PublishLimits
+    from backend.store.publish_waiting import Note
+
+
+def reasons(engine: Engine, limits: PublishLimits) -> Repair[Note]:
+    """Tasks that come next and whose row says another reason for their waiting than is true now."""
+    find = partial(_stale_reasons, limits=limits)
+    return in_one(engine, "sweep_reasons", find, publish_waiting.note_reasons)
+
+
+def _stale_reasons(session: Session, limits: PublishLimits) -> list[Note]:
+    return publish_waiting.stale_reasons(session, limits, scene(session))
 
 
 def publish_repairs(engine: Engine) -> list[Repair[str]]:

@@ -14,10 +14,11 @@ from redis.exceptions import RedisError
 
 from backend.dispatch import account_repairs, queues, repairs
 from backend.dispatch.forgetting import Forgetter
-from backend.dispatch.publish_repairs import publish_repairs
+from backend.dispatch.publish_repairs import publish_repairs, reasons
 from backend.dispatch.queue_repairs import LostFinder, Tidier
 from backend.domain.errors import Unavailable
 from backend.domain.messages import render
+from backend.domain.publish_admission import PublishLimits
 from backend.domain.retention import Retention
 from backend.store import recovery, ticks
 from backend.store.session import transact
@@ -33,7 +34,14 @@ log = logging.getLogger(__name__)
 
 # What happens all the time while all is well: too much for a log.
 ROUTINE = frozenset(
-    {"sweep_due_items", "sweep_due_deliveries", "sweep_runs", "sweep_queued", "sweep_old_holds"}
+    {
+        "sweep_due_items",
+        "sweep_due_deliveries",
+        "sweep_runs",
+        "sweep_queued",
+        "sweep_old_holds",
+        "sweep_reasons",
+    }
 )
 
 
@@ -74,6 +82,7 @@ class Sweeper:
     work_seconds: float
     retention: Retention = field(default_factory=Retention)
     clock: Clock = ticks.clock
+    publishing: PublishLimits = field(default_factory=PublishLimits)
     finder: LostFinder = field(default_factory=LostFinder)
     tidier: Tidier | None = field(init=False)
     forgetter: Forgetter = field(init=False)
@@ -103,6 +112,7 @@ class Sweeper:
             account_repairs.unfollowed_accounts(self.engine),
             repairs.unplanned_schedules(self.engine, self.clock),
             *publish_repairs(self.engine),
+            reasons(self.engine, self.publishing),
         ]
 
     @property

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from backend.domain.identifiers import new_id
+from backend.domain.nodes import NodeFacts
 from backend.domain.pacing import pace_of
 from backend.domain.publish_admission import (
     RATE_SECONDS,
@@ -163,12 +164,15 @@ def user_loads(session: Session, user_ids: Collection[str]) -> dict[str, UserLoa
     }
 
 
-def publish_nodes(session: Session, taken: Iterable[str], slots: int) -> list[PublishNode]:
+def publish_nodes(
+    session: Session, taken: Iterable[str], slots: int, known: Sequence[NodeFacts] | None = None
+) -> list[PublishNode]:
     """The nodes that may be given publish and account work now; `taken` names the node of each work that has not ended."""
     in_flight: dict[str, int] = {}
     for node_id in taken:
         in_flight[node_id] = in_flight.get(node_id, 0) + 1
-    return publishing_nodes(nodes.facts(session), in_flight, slots, platforms(session))
+    facts = nodes.facts(session) if known is None else known
+    return publishing_nodes(facts, in_flight, slots, platforms(session))
 
 
 def platforms(session: Session) -> dict[str, frozenset[str] | None]:

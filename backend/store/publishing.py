@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from backend.domain.errors import CascadeError, Conflict, NotFound
 from backend.domain.publishing import Manuscript
+from backend.domain.why import Why
 from backend.store import publish_ends, transitions
 from backend.store.account_health import TASKS, lock_account, may_publish, why_held
 from backend.store.columns import now
@@ -146,7 +147,11 @@ def _create(session: Session, task_id: str, user_id: str, account: Any, new: New
         "fingerprint": fingerprint(one),
         "key": task_id,
     }
-    transitions.create(session, PublishTask, [row], f"user {user_id}", "waits for its turn")
+    reason = "waits for its turn"
+    if new.scheduled_at is not None:
+        why = Why("why_publish_scheduled", {"moment": new.scheduled_at})
+        row["reason_code"], reason = why.code, why.sentence()
+    transitions.create(session, PublishTask, [row], f"user {user_id}", reason)
     _hold_if_needed(session, account, [task_id], f"user {user_id}")
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.domain.admission import WINDOW_SECONDS
 from backend.domain.errors import NotFound
+from backend.domain.publish_admission import PublishLimits
 from backend.domain.waiting import (
     AllocationFacts,
     Backoff,
@@ -21,13 +23,14 @@ from backend.domain.waiting import (
     why_run_waits,
 )
 from backend.domain.why import Why
-from backend.store import hosts, nodes
+from backend.store import hosts, nodes, publish_waiting
 from backend.store.columns import now
 from backend.store.deliveries import assigned_count, recent_attempts
 from backend.store.recovery import live_beats
-from backend.store.tables import Allocation, Delivery, Pulse, Run, WorkItem
+from backend.store.tables import Allocation, Delivery, PublishTask, Pulse, Run, WorkItem
 
 OPEN = ("waiting", "assigned")
+CARRIED = ("queued", "running")
 
 
 def scene(session: Session) -> Scene:
@@ -68,10 +71,19 @@ class Explained:
     id: str
     state: str
     why: Why
+    expected_at: datetime | None = None
 
 
-def explain(session: Session, one: str) -> Explained:
-    """Why the run, work item, allocation or delivery of that id waits. Raises `NotFound`."""
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks why a publish task waits, an `owner` only of the own ones, and the limits that may make it wait."""
+
+    limits: PublishLimits = field(default_factory=PublishLimits)
+    owner: str | None = None
+
+
+def explain(session: Session, one: str, asker: Asker | None = None) -> Explained:
+    """Why the run, work item, allocation, delivery or publish task of that id waits. Raises `NotFound`."""
     for noun, look in (
         ("run", _explain_run),
         ("item", _explain_item),
@@ -81,7 +93,25 @@ def explain(session: Session, one: str) -> Explained:
         found = look(session, one)
         if found is not None:
             return Explained(noun, one, *found)
-    raise NotFound(noun="run, item, allocation or delivery", id=one)
+    publish = _explain_publish(session, one, asker or Asker())
+    if publish is not None:
+        return publish
+    raise NotFound(noun="run, item, allocation, delivery or publish task", id=one)
+
+
+def _explain_publish(session: Session, one: str, asker: Asker) -> Explained | None:
+    row = session.get(PublishTask, one)
+    if row is None or (asker.owner is not None and row.user_id != asker.owner):
+        return None
+    at = scene(session)
+    wait = publish_waiting.waits(session, [one], asker.limits, at).get(one)
+    if wait is not None:
+        return Explained("publish_task", one, row.state, wait.why, wait.expected_at)
+    carried = session.get(Allocation, row.allocation_id) if row.allocation_id else None
+    # What has ended keeps its allocation, which says how that one ended; the task says more.
+    why = why_allocation_waits(facts_of(carried), at) if carried and row.state in CARRIED else None
+    said = why or _ended(row.state, row.error_message or row.reason)
+    return Explained("publish_task", one, row.state, said)
 
 
 def _ended(state: str, detail: str) -> Why:

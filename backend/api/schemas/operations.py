@@ -151,3 +151,4 @@ class WhyAnswer(Answer):
     id: str
     state: str
     why: WhyText
+    expected_at: datetime | None = None

@@ -88,7 +88,7 @@ CHINESE_NOUNS = {
     "node": "节点",
     "publish task": "发布任务",
     "run": "运行记录",
-    "run, item, allocation or delivery": "运行记录、工作项、分配任务或推送",
+    "run, item, allocation, delivery or publish task": "运行记录、工作项、分配任务、推送或发布任务",
     "user": "用户",
 }
 # The parameters that name a thing or a part.

@@ -49,6 +49,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "publish tasks whose work was gone: they wait for other work",
         "失去执行工作的发布任务：重新等待分配",
     ),
+    "sweep_reasons": (
+        "publish tasks that wait for another reason than they say: written anew",
+        "等待原因已变化的发布任务：更新原因",
+    ),
     "sweep_taskless": (
         "publish work that no task wants any more: ended",
         "不再有任务需要的发布工作：结束",
