@@ -71,6 +71,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "An embedded image (data:) can't be used: {why}.",
         "嵌入的图片（data:）无法使用：{why}。",
     ),
+    "bad_content_length": (
+        "The article has {length} characters of HTML; {platform} takes {least} to {most}.",
+        "文章的 HTML 有 {length} 个字符；{platform} 允许 {least} 到 {most} 个。",
+    ),
     "embedded_image": (
         "An image is embedded (data:), and {platform} takes addresses only; put it on the web and give its http(s) address.",
         "文章内嵌了图片（data:），而 {platform} 只接受网址；请将图片放到网上并填写 http(s) 地址。",
