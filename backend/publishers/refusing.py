@@ -9,7 +9,7 @@ from backend.domain.answers import retry_after
 from backend.domain.errors import CascadeError, WorkError
 from backend.domain.ports import Desk, HttpResponse
 from backend.domain.publishing import AccountVerdict, Credentials, Health
-from backend.domain.secrecy import excerpt, worth_hiding
+from backend.domain.secrecy import excerpt, keys_in, worth_hiding
 
 SLOW_DOWN_SECONDS = 60.0
 EXPIRING_WITHIN = timedelta(hours=72)
@@ -22,8 +22,9 @@ HEALTH = {
 
 def secrets_of(credentials: Credentials) -> tuple[str, ...]:
     """Everything secret in them."""
-    values = [cookie.value for cookie in credentials.cookies]
-    return worth_hiding([*values, *credentials.fields.values()])
+    values = [*(cookie.value for cookie in credentials.cookies), *credentials.fields.values()]
+    inner = [key for value in values if value.startswith("http") for key in keys_in(value)]
+    return worth_hiding([*values, *inner])
 
 
 def words(response: HttpResponse, credentials: Credentials, said: str = "") -> str:
