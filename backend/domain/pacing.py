@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from backend.domain.publishing import Credentials
+
 DAY_SECONDS = 86_400.0
 
 
@@ -25,6 +27,13 @@ PACES: Mapping[str, Pace] = {
     "metaweblog": Pace(),
 }
 OTHERS = Pace(60.0, 20)
+# What Zhihu's OpenAPI gives a person and day (wire 2.8).
+OPEN_API_ARTICLES = 50
+
+
+def budget_of(platform: str, credentials: Credentials) -> int | None:
+    """How many articles a day these credentials are good for, where the platform says so; a new account gets it as its limit."""
+    return OPEN_API_ARTICLES if platform == "zhihu" and credentials.fields.get("app_key") else None
 
 
 def pace_of(platform: str, own_gap_seconds: float | None = None, own_daily_limit: int | None = None) -> Pace:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import Conflict, NotFound
+from backend.domain.pacing import budget_of
 from backend.domain.publishing import Credentials, Errand, Health
 from backend.domain.states import PUBLISH_TASK
 from backend.store.account_health import ACCOUNTS, TASKS, clock, follow_health, lock_account, sealed
@@ -110,6 +111,7 @@ def create_account(
 
     It is checked as soon as its slot is free.
     """
+    budget = budget_of(account.platform, account.credentials)
     row = {
         "id": account_id,
         "platform": account.platform,
@@ -118,7 +120,7 @@ def create_account(
         "node_id": account.node_id,
         "credentials": sealed(cipher, account.credentials),
         "min_gap_seconds": account.min_gap_seconds,
-        "daily_limit": account.daily_limit,
+        "daily_limit": budget if account.daily_limit is None else account.daily_limit,
         "check_due_at": clock(session),
     }
     insert_missing(session, PublishAccount, [row])

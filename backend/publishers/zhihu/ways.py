@@ -18,7 +18,8 @@ from backend.domain.publishing import (
     PublishOrder,
 )
 from backend.publishers.zhihu.open_api import OpenApiPublisher, has_key
-from backend.publishers.zhihu.publisher import SECONDS, ZhihuPublisher
+from backend.publishers.zhihu.publisher import ZhihuPublisher
+from backend.publishers.zhihu.wire import SECONDS
 
 
 class Zhihu:

@@ -1,4 +1,4 @@
-"""What CSDN's gateway signs, and how Juejin's ways are followed."""
+"""What CSDN's gateway signs, how Juejin's ways are followed, and the budget of Zhihu's OpenAPI."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.domain.errors import WorkError
-from backend.domain.publishing import Manuscript, Presence
+from backend.domain.pacing import budget_of
+from backend.domain.publishing import Credentials, Manuscript, Presence
 from backend.publishers.csdn.wire import signature, signed, text_to_sign
 from backend.publishers.evidence import Listed
 from backend.publishers.juejin.finding import Evidence, decide, listed_of
@@ -74,6 +75,20 @@ def test_an_article_counts_as_there_only_when_nothing_else_could_be_it(
     assert finding.presence is presence
     assert (finding.published.platform_id if finding.published else "") == article_id
     assert finding.reason or finding.published
+
+
+@pytest.mark.parametrize(
+    ("platform", "fields", "limit"),
+    [
+        ("zhihu", {"app_key": "k", "app_secret": "s"}, 50),
+        ("zhihu", {}, None),
+        ("webhook", {"app_key": "k"}, None),
+    ],
+)
+def test_an_account_with_a_key_has_what_the_open_api_gives_as_its_budget(
+    platform: str, fields: dict[str, str], limit: int | None
+) -> None:
+    assert budget_of(platform, Credentials(fields=fields)) == limit
 
 
 def test_rows_that_tell_neither_id_nor_time_are_no_articles() -> None:
