@@ -248,7 +248,7 @@ def rows_of(engine: Engine, table: type[Base]) -> list[Any]:
     return list(read(engine, lambda session: session.scalars(query).all()))
 
 
-def change(engine: Engine, table: type[Base], one: str | None = None, **values: Any) -> None:
+def change(engine: Engine, table: type[Base], one: str | int | None = None, **values: Any) -> None:
     """Write into rows beside the code under test: the one of that id, or all."""
     statement = update(table) if one is None else update(table).where(table.__table__.c.id == one)
     transact(engine, lambda session: session.execute(statement.values(**values)))

@@ -13,6 +13,7 @@ from flask import current_app, g, has_request_context, request
 from redis import Redis
 from sqlalchemy import Engine
 
+from backend.api import door
 from backend.api.child_parts import ChildParts
 from backend.api.login_guard import LoginGuard
 from backend.api.tokens import Tokens
@@ -69,9 +70,10 @@ class Parts:
             self.redis.close()
 
     def after_fork(self, is_stopping: Callable[[], bool]) -> None:
-        """In a process that serves: long polls end with it, or it would wait for them; and it watches for alarms."""
+        """In a process that serves: long polls end with it, or it would wait for them; it watches, and says that it is there."""
         self.children.waits.stopping = is_stopping
         self.watch(threading.Event())
+        door.keep_open(self.engine, self.children.leases.own, is_stopping)
 
 
 @dataclass(frozen=True, slots=True)

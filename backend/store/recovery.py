@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from backend import metrics
 from backend.domain.orders import Failure
-from backend.store import publish_losses, suspects, transitions
+from backend.store import doors, publish_losses, suspects, transitions
 from backend.store.columns import by_index, now
 from backend.store.deliveries import REPEATABLE_KIND
+from backend.store.doors import GAP_SECONDS
 from backend.store.session import count_on_commit
 from backend.store.tables import Allocation, Beat, Delivery, Pulse, WorkItem
 from backend.store.transitions import Change
@@ -22,7 +23,8 @@ from backend.store.transitions import Change
 SWEEPER = "sweeper"
 GONE = "its node is gone"
 BATCH = 200
-GAP_SECONDS = 20.0
+# The row of `pulse` that beats stamp; `doors` has the other one.
+BEATS = 1
 DRAIN_SECONDS = 30.0
 BEAT_LIFE_SECONDS = 15.0
 ATTEMPTS = 3
@@ -31,18 +33,18 @@ REPLANNED = ("update", "publish", "account")
 
 def stamp_pulse(session: Session, instance: str, lease_seconds: float) -> None:
     """Say that renewals can arrive. After a gap, no lease is recovered for one lease plus the outbox's drain time."""
-    _upsert(session, Pulse, {"id": 1}, {})
-    late = session.scalar(select(Pulse.id).where(Pulse.alive_at < now(-GAP_SECONDS)))
+    _upsert(session, Pulse, {"id": BEATS}, {})
+    late = session.scalar(select(Pulse.id).where(Pulse.id == BEATS, Pulse.alive_at < now(-GAP_SECONDS)))
     values: dict[str, Any] = {"alive_at": now()}
     if late is not None:
         values["recover_after"] = now(lease_seconds + DRAIN_SECONDS)
-    session.execute(update(Pulse).values(**values))
+    session.execute(update(Pulse).where(Pulse.id == BEATS).values(**values))
     _upsert(session, Beat, {"instance": instance}, {"alive_at": now()})
 
 
 def stamp_sweep(session: Session) -> None:
     """Say that somebody swept."""
-    session.execute(update(Pulse).values(swept_at=now()))
+    session.execute(update(Pulse).where(Pulse.id == BEATS).values(swept_at=now()))
 
 
 def _upsert(session: Session, table: type[Pulse | Beat], key: dict[str, Any], values: dict[str, Any]) -> None:
@@ -90,7 +92,8 @@ class Expired:
 
     def may_be_recovered(self, session: Session) -> bool:
         """Whether the lease was lost for want of renewals that could have arrived."""
-        return bool(session.scalar(select(renewals_arrive())))
+        of_it = (Allocation.id == self.allocation_id, renewals_arrive(), doors.could_be_reached())
+        return session.scalar(select(Allocation.id).where(*of_it)) is not None
 
 
 def expired_leases(session: Session) -> list[Expired]:
@@ -98,7 +101,10 @@ def expired_leases(session: Session) -> list[Expired]:
     query = (
         select(Allocation.id, Allocation.kind, Allocation.attempt, Allocation.item_count, Allocation.alone)
         .where(
-            Allocation.state.in_(("claimed", "executing")), Allocation.lease_until < now(), renewals_arrive()
+            Allocation.state.in_(("claimed", "executing")),
+            Allocation.lease_until < now(),
+            renewals_arrive(),
+            doors.could_be_reached(),
         )
         .order_by(Allocation.lease_until)
         .limit(BATCH)
@@ -109,7 +115,7 @@ def expired_leases(session: Session) -> list[Expired]:
 def renewals_arrive() -> ColumnElement[bool]:
     """Whether children and workers could tell us what they did: not within one lease and a drain after a gap."""
     # A pulse that is itself late has not noticed a gap yet: nothing is recovered until it has.
-    return exists().where(Pulse.recover_after <= now(), Pulse.alive_at > now(-GAP_SECONDS))
+    return exists().where(Pulse.id == BEATS, Pulse.recover_after <= now(), Pulse.alive_at > now(-GAP_SECONDS))
 
 
 def recover(session: Session, expired: Expired, delivery_attempts: int) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
+from backend.api import door
+from backend.dispatch import repairs
 from backend.domain import wire
 from backend.domain.identifiers import new_id
 from backend.domain.nodes import OutboxReport, why_feeds_wait
@@ -15,10 +17,10 @@ from backend.domain.orders import FetchResult, WorkOrder
 from backend.domain.ports import Lease, Standing
 from backend.domain.protocol import Capabilities
 from backend.domain.wire import BeginAsk, CheckpointAsk, Lost, Renewal, SettleAsk
-from backend.store import nodes
+from backend.store import doors, nodes, recovery
 from backend.store.columns import now
 from backend.store.session import read
-from backend.store.tables import Allocation, Article, Node, StagedChunk, SyncLog, WorkItem
+from backend.store.tables import Allocation, Article, Node, Pulse, StagedChunk, SyncLog, WorkItem
 from tests.building import (
     change,
     counted,
@@ -297,6 +299,36 @@ def test_a_settle_that_comes_too_late_is_refused_recorded_and_keeps_what_is_usef
     assert (counted(api.engine, WorkItem), len(rows_of(api.engine, Article))) == ({"done": 1}, 1)
     logged = [row for row in rows_of(api.engine, SyncLog) if row.operation == "settle"]
     assert [(row.status, row.extra_data["status"]) for row in logged] == [(2, 409)] * 2
+
+
+def test_while_remote_nodes_can_reach_no_parent_their_work_is_not_given_away(api: Api) -> None:
+    node = make_remote(api)
+    order = begun(api, node)
+    door.stamp_once(api.engine, 45.0)
+    expire(api.engine)
+    # The beats went on; the parents' HTTP was away for a while.
+    change(api.engine, Pulse, doors.DOOR, alive_at=now(-30))
+    assert repairs.recover_expired(api.engine, 3) == 0
+    door.stamp_once(api.engine, 45.0)
+    assert repairs.recover_expired(api.engine, 3) == 0
+    lease = lease_of(order)
+    assert data(node.call(lease, "renew", Renewal((lease,))))["standings"] == {order.execution: "held"}
+    change(api.engine, Allocation, lease_until=now(-1))
+    change(api.engine, Pulse, doors.DOOR, recover_after=now(-1))
+    assert repairs.recover_expired(api.engine, 3) == 1
+
+
+def test_a_parent_that_is_gone_for_good_and_attached_nodes_hold_nothing_up(api: Api) -> None:
+    begun(api, make_remote(api))
+    door.stamp_once(api.engine, 45.0)
+    expire(api.engine)
+    change(api.engine, Pulse, doors.DOOR, alive_at=now(-30))
+    change(api.engine, Node, transport="attached")
+    assert len(read(api.engine, recovery.expired_leases)) == 1
+    change(api.engine, Node, transport="remote")
+    assert read(api.engine, recovery.expired_leases) == []
+    change(api.engine, Pulse, doors.DOOR, alive_at=now(-601))
+    assert len(read(api.engine, recovery.expired_leases)) == 1
 
 
 def test_work_that_a_person_cancels_is_told_of_by_renew_and_checkpoint(api: Api) -> None:
