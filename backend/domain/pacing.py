@@ -31,8 +31,10 @@ OTHERS = Pace(60.0, 20)
 OPEN_API_ARTICLES = 50
 
 
-def budget_of(platform: str, credentials: Credentials) -> int | None:
-    """How many articles a day these credentials are good for, where the platform says so; a new account gets it as its limit."""
+def budget_of(platform: str, credentials: Credentials, own_daily_limit: int | None = None) -> int | None:
+    """A new account's own daily limit, else what the platform says that such credentials are good for."""
+    if own_daily_limit is not None:
+        return own_daily_limit
     return OPEN_API_ARTICLES if platform == "zhihu" and credentials.fields.get("app_key") else None
 
 

@@ -111,7 +111,6 @@ def create_account(
 
     It is checked as soon as its slot is free.
     """
-    budget = budget_of(account.platform, account.credentials)
     row = {
         "id": account_id,
         "platform": account.platform,
@@ -120,7 +119,7 @@ def create_account(
         "node_id": account.node_id,
         "credentials": sealed(cipher, account.credentials),
         "min_gap_seconds": account.min_gap_seconds,
-        "daily_limit": budget if account.daily_limit is None else account.daily_limit,
+        "daily_limit": budget_of(account.platform, account.credentials, account.daily_limit),
         "check_due_at": clock(session),
     }
     insert_missing(session, PublishAccount, [row])
