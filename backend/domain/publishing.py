@@ -177,12 +177,14 @@ class Finding:
 class Prepared:
     """A draft at the platform. `warnings` name what it does not take (left out or changed).
 
-    `url` is where its author can see it, for who asked for a draft only.
+    `url` is where its author can see it, for who asked for a draft only. `kept` is what the publisher itself wants to have
+    again when it publishes.
     """
 
     draft_id: str
     warnings: tuple[str, ...] = ()
     url: str = ""
+    kept: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,10 @@ from backend.domain.publishing import (
 )
 from backend.outbound.client import GuardedHttpClient
 from backend.outbound.elsewhere import ElsewhereHttpClient
-from tests.standins import wordpress
+from tests.standins import metaweblog, wordpress
 from tests.standins.csdn import APP_SECRET, CsdnServer
 from tests.standins.juejin import JuejinServer
+from tests.standins.metaweblog import MetaWeblogServer
 from tests.standins.platform import Kind, PlatformServer
 from tests.standins.webhook_receiver import HOST, WebhookReceiver
 from tests.standins.wordpress import WordPressServer
@@ -69,6 +70,11 @@ RIGS = {
         options={"csdn.app_secret": APP_SECRET},
     ),
     "juejin": Rig(JuejinServer, Credentials((Cookie("sessionid", SECRET, "juejin.cn"),)), human_checks=False),
+    "metaweblog": Rig(
+        MetaWeblogServer,
+        Credentials(fields={"url": f"https://{metaweblog.HOST}", "username": "alice", "password": SECRET}),
+        human_checks=False,
+    ),
     "webhook": Rig(
         WebhookReceiver,
         Credentials(fields={"url": f"https://{HOST}/articles?from=us", "secret": SECRET}),

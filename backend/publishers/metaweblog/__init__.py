@@ -1,0 +1,1 @@
+"""Blogs that speak MetaWeblog over XML-RPC: WordPress, Typecho and others."""
