@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
-from backend.bootstrap import configure_logging, ensure_secret_key, load_settings
+from backend.bootstrap import configure_logging, ensure_secret_key
 from backend.cli import options
-from backend.cli.child_settings import require_child, warn_if_plain
+from backend.cli.child_settings import child_settings, warn_if_plain
 from backend.cli.lazy import LazyGroup
-from backend.cli.opening import make_directory
 from backend.cli.starting import claim_port, only_one_here
 from config import Settings
 
@@ -61,10 +60,3 @@ def _run(settings: Settings, workers: int) -> None:
     if settings.listens_on:
         settings = replace(settings, child_port=claim_port(settings.host, settings.listens_on))
     ChildSystem(settings, workers).run()
-
-
-def child_settings(config: Path | None, data_dir: Path | None) -> Settings:
-    """The settings of a child, checked, with its data directory made. Raises `ConfigurationError`."""
-    settings = require_child(load_settings(data_dir=data_dir, config_file=config))
-    make_directory(settings.data_dir)
-    return settings

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from backend.bootstrap import load_settings
 from backend.cli.child_config import is_loopback
 from backend.cli.language import language, say
+from backend.cli.opening import make_directory
 from backend.domain.errors import CascadeError, ConfigurationError, InvalidInput
 from backend.domain.node_settings import check_api_url
 from backend.outbound.trusted import context_trusting
@@ -90,3 +92,10 @@ def warn_if_plain(settings: Settings) -> None:
     """Say at every start that the parent is reached without TLS."""
     if is_plain(settings.parent_url):
         log.warning("%s", say("plain_parent", url=settings.parent_url))
+
+
+def child_settings(config: Path | None, data_dir: Path | None) -> Settings:
+    """The settings of a child, checked, with its data directory made. Raises `ConfigurationError`."""
+    settings = require_child(load_settings(data_dir=data_dir, config_file=config))
+    make_directory(settings.data_dir)
+    return settings

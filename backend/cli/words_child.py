@@ -99,4 +99,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "{claimed} pieces of work claimed, {begun} worked, {kept} results kept for the parent",
         "认领 {claimed} 份任务，执行 {begun} 份，待上报结果 {kept} 个",
     ),
+    "pulled_feeds": ("{count} feeds pulled", "已同步 {count} 个订阅源"),
+    "pulled_feeds_unchanged": ("feeds: unchanged", "订阅源：无变化"),
+    "pulled_tasks": ("{count} message tasks pulled", "已同步 {count} 个消息任务"),
+    "pulled_tasks_unchanged": ("message tasks: unchanged", "消息任务：无变化"),
+    "claimed_beside": (
+        "{claimed} pieces of work claimed for the child that runs here ({running} running, {waiting} waiting)",
+        "已为本机运行中的子节点认领 {claimed} 份任务（{running} 项执行中，{waiting} 项等待）",
+    ),
 }

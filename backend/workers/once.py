@@ -29,6 +29,9 @@ from backend.workers.remote import UPDATE, Remote, capabilities, load_plugins
 from backend.workers.signals import Signals
 from backend.workers.transport import Place, Plugins
 
+# The parent plans for a node only once it has heard of it.
+CLAIM_SECONDS = 5.0
+
 log = logging.getLogger(__name__)
 
 
@@ -61,7 +64,7 @@ class Round:
         ledger = self.remote.ledger(self.parent, self.place.node_id, Who(self.instance, self.instance))
         self._settle_estates(ledger)
         try:
-            claimed = len(self._claimer(contact).claim())
+            claimed = len(self._claimer(contact).claim(CLAIM_SECONDS))
             begun = self._work(ledger)
         finally:
             self.outbox.drain(ledger)
