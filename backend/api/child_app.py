@@ -28,7 +28,7 @@ from backend.api.schemas.common import Answer
 from backend.api.schemas.health import CheckAnswer, LivenessAnswer, ReadinessAnswer
 from backend.api.tracing import trace
 from backend.dispatch import queues
-from backend.dispatch.broker import fault_of
+from backend.dispatch.broker import fault_of, note_fault
 from backend.domain.condition import Condition
 from backend.domain.errors import Unauthenticated
 from backend.domain.messages import render
@@ -81,7 +81,7 @@ class ChildMode:
         """Raises `Unauthenticated` unless the request brings this node's own key and secret."""
         given = node_pair(request.headers.get("Authorization", ""))
         if given is None:
-            raise Unauthenticated
+            raise Unauthenticated("bad_signature")
         own = self.pair()
         fits = [
             hmac.compare_digest(one.encode(), other.encode()) for one, other in zip(given, own, strict=True)
@@ -179,8 +179,16 @@ def notify() -> Reply[AliveAnswer]:
     """There is work: claim it now. A `ping` asks nothing but the answer."""
     content = request.get_json(force=True, silent=True)
     if not isinstance(content, dict) or content.get("type") != "ping":
-        queues.try_wake(_mode().redis)
+        _note_work(_mode().redis)
     return Reply(_alive())
+
+
+def _note_work(redis: Redis | None) -> None:
+    try:
+        if redis is not None:
+            queues.note_work(redis)
+    except RedisError as error:
+        note_fault(log, error, "the work that the parent tells of is found by the next claim")
 
 
 def _alive() -> AliveAnswer:

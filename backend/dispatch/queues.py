@@ -38,6 +38,7 @@ WAKE_UP_SECONDS = 60.0
 SETTLE_SECONDS = 30.0
 RESULT_SECONDS = 60
 FAILURE_SECONDS = 86400
+NOTE_KEY = "cascade:work-noted"
 WAKE_KEY = "cascade:wake"
 PROBE_KEY = "cascade:probe"
 PROBE_SECONDS = 60
@@ -204,6 +205,19 @@ def try_wake(redis: Redis | None) -> None:
 def wait_for_wake(redis: Redis, seconds: float) -> bool:
     """Wait until something woke the beats, or so many seconds."""
     return redis.blpop([WAKE_KEY], timeout=seconds) is not None
+
+
+def note_work(redis: Redis) -> None:
+    """On a child: its parent says that there is work to claim. Raises `RedisError`."""
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.lpush(NOTE_KEY, "1")
+    pipeline.ltrim(NOTE_KEY, 0, 0)
+    pipeline.execute()
+
+
+def wait_for_note(redis: Redis, seconds: float) -> bool:
+    """On a child: wait until its parent says so, or so many seconds. Raises `RedisError`."""
+    return redis.blpop([NOTE_KEY], timeout=seconds) is not None
 
 
 def announce(redis: Redis, names: Iterable[str]) -> None:

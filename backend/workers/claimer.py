@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -53,7 +54,7 @@ class OutboxLimit:
 class Claimer:
     """Claims work of one scope into the journal and offers it to the node's own queues.
 
-    `offer` enqueues; what it could not, the mending of the queues does.
+    `offer` enqueues; what it could not, the mending of the queues does. `woken` ends a wait: the parent says that there is work.
     """
 
     parent: Parent
@@ -70,6 +71,7 @@ class Claimer:
     stop: threading.Event = field(default_factory=threading.Event)
     roll: Callable[[], float] = random.random
     told_full: bool = False
+    woken: threading.Event = field(default_factory=threading.Event)
 
     def serve(self) -> None:
         """Until `stop` is set."""
@@ -87,7 +89,15 @@ class Claimer:
                 pause = self.backoff.wait(failures, self.roll(), wish)
                 say = log.warning if failures == 1 else log.debug
                 say("no work is claimed now, the next try comes within a minute: %s", error)
-                self.stop.wait(pause)
+                self._pause(pause)
+
+    def _pause(self, seconds: float) -> None:
+        """So long, unless the parent calls or the process ends."""
+        until = time.monotonic() + seconds
+        while not self.stop.is_set() and (left := until - time.monotonic()) > 0:
+            if self.woken.wait(min(left, LOOK_SECONDS)):
+                break
+        self.woken.clear()
 
     def _turn(self) -> None:
         if self.room() <= 0:
@@ -149,7 +159,7 @@ class Claimer:
             self.offer(new)
         elif said.retry_after is not None and wait:
             # Too many wait there already.
-            self.stop.wait(self.backoff.wait(1, self.roll(), said.retry_after))
+            self._pause(self.backoff.wait(1, self.roll(), said.retry_after))
         return new
 
     def _offered(self) -> Capabilities:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from backend import bootstrap
 from backend.dispatch import queues
-from backend.dispatch.broker import fault_of
+from backend.dispatch.broker import fault_of, note_fault
 from backend.domain.errors import ConfigurationError, CredentialsRefused, ParentAway
 from backend.domain.nodes import OutboxReport
 from backend.domain.protocol import PROTOCOL, Capabilities
@@ -45,10 +45,13 @@ from backend.workers.transport import Place, Plugins, PresenceParts, WorkerParts
 from backend.workers.vitals import Start
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from config import Settings
 
 log = logging.getLogger(__name__)
 
+NOTE_SECONDS = 5.0
 UPDATE = frozenset({"update"})
 ON_PLATFORMS = frozenset({"publish", "account"})
 
@@ -199,6 +202,7 @@ class Remote:
             bootstrap.build_limits(self.settings).work_seconds,
         )
         threading.Thread(target=local.keep_mended, args=(stop,), name="queues", daemon=True).start()
+        claimers: list[Claimer] = []
         for scope in self._scopes(parts.place):
             claimer = Claimer(
                 parent=parent,
@@ -212,6 +216,12 @@ class Remote:
                 stop=stop,
             )
             threading.Thread(target=claimer.serve, name=f"claims {scope.name}", daemon=True).start()
+            claimers.append(claimer)
+        if self.settings.listens_on:
+            redis = bootstrap.build_redis(self.settings, answer_seconds=2 * NOTE_SECONDS)
+            threading.Thread(
+                target=_hear_notes, args=(redis, claimers, stop), name="notes", daemon=True
+            ).start()
         queue = parts.place.publish_queue
         watch_demand(self.settings.redis_url, queue, parts.demand, lambda: _waiting_in(self.journal(), queue))
         syncer = Syncer(parent, self.copy(), self.settings.sync_seconds, stop)
@@ -291,6 +301,17 @@ def capabilities(plugins: Plugins, place: Place) -> Capabilities:
     """What this process can do as a remote node, with the plug-ins that could be loaded."""
     kinds = (*(UPDATE if place.updates else ()), *(sorted(ON_PLATFORMS) if place.publish_queue else ()))
     return Capabilities(kinds, tuple(sorted(plugins.sources)), tuple(sorted(plugins.publishers)))
+
+
+def _hear_notes(redis: Redis, claimers: Sequence[Claimer], stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            if queues.wait_for_note(redis, NOTE_SECONDS):
+                for claimer in claimers:
+                    claimer.woken.set()
+        except RedisError as error:
+            note_fault(log, error, "the parent's calls are not heard; the claims look by themselves")
+            stop.wait(NOTE_SECONDS)
 
 
 def _waiting_in(journal: Journal, queue: str) -> int:
