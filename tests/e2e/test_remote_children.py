@@ -159,6 +159,21 @@ def test_while_the_parent_is_down_the_children_finish_what_they_hold_and_tell_al
     assert {row.attempts for row in rows_of(job.engine, WorkItem)} == {1}
 
 
+def test_a_second_machine_with_the_same_identity_is_refused_with_a_sentence(
+    world: tuple[System, list[RemoteChild]], tmp_path: Path
+) -> None:
+    child = world[1][0]
+    copied = tmp_path / "copy" / "config.yaml"
+    copied.parent.mkdir()
+    copied.write_text(child.config.read_text())
+    done = child.run("child", "--once", "--data-dir", str(copied.parent))
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert f"Another process runs as the node {child.name}" in done.stderr
+    found = child.condition()
+    assert found is not None
+    assert found.connected
+
+
 @pytest.mark.timeout(300)
 def test_rotated_credentials_count_at_once_and_a_child_without_the_new_ones_says_what_to_do(
     world: tuple[System, list[RemoteChild]], receiver: ReceiverServer, tmp_path: Path
