@@ -98,7 +98,7 @@ class AutonomousLedger(HttpLedger):
     def _keep(self, outcome: Outcome, *, final: bool) -> None:
         if outcome.items or final:
             try:
-                self.kept.put(outcome, final=final)
+                self.kept.fold(outcome) if final else self.kept.put(outcome, final=False)
             except OSError as error:
                 raise Unavailable("journal_unusable", path=self.kept.directory, detail=str(error)) from error
 

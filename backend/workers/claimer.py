@@ -114,7 +114,10 @@ class Claimer:
             for entry in self.journal.entries()
             if entry.kind in self.scope.kinds and entry.stage != FINISHED
         )
-        return self.scope.slots - taken
+        heard = self.contact.heard
+        # What an operator has changed since this start counts at once.
+        wanted = heard.capacity if heard and heard.capacity else self.scope.slots
+        return min(self.scope.slots, wanted) - taken
 
     def _is_outbox_full(self) -> bool:
         is_full = self.limit.is_reached(self.outbox)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from backend.domain import wire
 from backend.domain.errors import ConfigurationError, ParentAway, ParentRefused
 from backend.domain.nodes import OutboxReport
-from backend.domain.ports import Lease
+from backend.domain.ports import Lease, Standing
 from backend.domain.protocol import INSTANCE_REFUSED, PROTOCOL, Capabilities, offered
 from backend.domain.reconnecting import return_wait, staggered
 from backend.domain.signs import DiskSign
-from backend.domain.wire import FullBeat, Heard, PresenceBeat
+from backend.domain.wire import FullBeat, Heard, PresenceBeat, Renewal, Renewed
 from backend.workers.copied_lists import TICK
 from backend.workers.deaths import Death
 from backend.workers.estates import START_GONE, worker_gone
@@ -102,8 +102,11 @@ class HttpTeller:
         if is_full:
             self.told = seen
             self.next_full = now + staggered(self.full_seconds, self.contact.roll())
-        self._forget_stale(heard)
+        self._forget(set(heard.stale))
         self.contact.answered(heard)
+        if workers:
+            # Without a worker, others shall have what was claimed.
+            self._renew_waiting()
 
     def _full(self, workers: int, outbox: OutboxReport) -> FullBeat:
         parent_protocol = self.contact.heard.protocol if self.contact.heard else PROTOCOL
@@ -134,11 +137,28 @@ class HttpTeller:
             raise
         return wire.from_plain(Heard, said.data)
 
-    def _forget_stale(self, heard: Heard) -> None:
+    def _renew_waiting(self) -> None:
+        """What was claimed and has not begun is held by this; what runs, by the process that runs it."""
+        waiting = [
+            one
+            for one in self.journal.entries()
+            if one.stage == CLAIMED and not one.execution and not is_own(one)
+        ]
+        if not waiting:
+            return
+        leases = tuple(Lease(one.allocation_id, one.attempt, "") for one in waiting)
+        path = f"/allocations/{waiting[0].allocation_id}/renew"
+        said = self.parent.call(
+            Call("POST", path, wire.plain(Renewal(leases)), seconds=BEAT_SECONDS, patience=0.0)
+        )
+        standings = wire.from_plain(Renewed, said.data).standings
+        self._forget({name for name, one in standings.items() if one is not Standing.HELD})
+
+    def _forget(self, allocation_ids: set[str]) -> None:
         """What waits here although it is not this node's any more; what runs hears it from its own renewals."""
-        stale = set(heard.stale)
-        for entry in self.journal.entries() if stale else ():
-            if entry.allocation_id in stale and entry.stage == CLAIMED:
+        for entry in self.journal.entries() if allocation_ids else ():
+            # With an execution, its begin may have come through: the next one asks.
+            if entry.allocation_id in allocation_ids and entry.stage == CLAIMED and not entry.execution:
                 log.info("allocation %s is not this node's any more", entry.allocation_id)
                 self.journal.drop(entry.allocation_id, entry.attempt, entry.execution)
 
@@ -153,6 +173,11 @@ class HttpTeller:
                 patience=0.0,
             )
         )
+
+
+def is_own(entry: Entry) -> bool:
+    """Whether this node made that work itself."""
+    return entry.allocation_id.startswith(TICK)
 
 
 def held(journal: Journal, outbox: Outbox) -> tuple[str, ...]:

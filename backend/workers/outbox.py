@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -65,6 +65,19 @@ class Outbox:
         name = f"{new_id()}.{outcome.allocation_id}.{FINAL if final else PARTIAL}{SUFFIX}"
         sealed = self.cipher.encrypt(_outcomes().dump_json(outcome).decode())
         return write_durably(self.directory / name, sealed)
+
+    def fold(self, outcome: Outcome) -> None:
+        """Keep the last outcome of an execution together with the parts that were kept before, as one entry."""
+        parts = [
+            one for one in self.entries() if _allocation(one) == outcome.allocation_id and not _is_final(one)
+        ]
+        before = [self._read(one) for one in parts]
+        items = [one for part in before if part.execution == outcome.execution for one in part.items]
+        self.put(replace(outcome, items=(*items, *outcome.items)), final=True)
+        # Killed in between, they are told twice, which changes nothing.
+        for path, part in zip(parts, before, strict=True):
+            if part.execution == outcome.execution:
+                path.unlink(missing_ok=True)
 
     def entries(self) -> list[Path]:
         """What waits, oldest first."""
@@ -177,7 +190,7 @@ class Outbox:
         return gone
 
     def _drain_one(self, ledger: Settler, path: Path) -> None:
-        final = path.name.endswith(f".{FINAL}{SUFFIX}")
+        final = _is_final(path)
         standing = _deliver(ledger, self._read(path), final=final)
         if final and standing is Standing.SUPERSEDED:
             self._bury(path, "it came too late, other work took its place; what was useful was kept")
@@ -200,6 +213,10 @@ class Outbox:
         grave.mkdir(exist_ok=True, mode=0o700)
         path.rename(grave / path.name)
         log.error("ALARM: the outbox entry %s can't be used (%s); it is kept in %s", path.name, why, grave)
+
+
+def _is_final(path: Path) -> bool:
+    return path.name.endswith(f".{FINAL}{SUFFIX}")
 
 
 def _allocation(path: Path) -> str:

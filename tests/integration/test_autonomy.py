@@ -352,6 +352,22 @@ def test_what_a_warm_stop_leaves_undone_is_collected_later_and_what_was_done_is_
 
 
 @on_sqlite
+def test_what_a_batch_reported_on_the_way_and_at_its_end_is_one_entry(child: Child, task: Task) -> None:
+    Syncer(child.line, child.copy, 300).sync()
+    child.lose(minutes=20)
+    child.autonomy.turn()
+    order = child.ledger.begin_next("node:far", "x1", 100)
+    assert order is not None
+    for feed, final in zip(order.feeds, (False, True), strict=True):
+        item = ItemOutcome(feed.item_id, feed.feed_id, FetchResult(drafts("a")))
+        outcome = Outcome(order.allocation_id, 1, "x1", "update", (item,))
+        child.ledger.settle(outcome) if final else child.ledger.checkpoint(order, outcome)
+    assert len(child.kept.entries()) == 1
+    child.reach()
+    assert building.totals(task.engine) == (2, 2, 2)
+
+
+@on_sqlite
 def test_no_further_tick_is_run_while_too_much_waits_for_the_parent(
     child: Child, task: Task, caplog: pytest.LogCaptureFixture
 ) -> None:

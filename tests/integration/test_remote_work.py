@@ -13,15 +13,20 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from backend.dispatch import queues
+from backend.dispatch.pump import pump
+from backend.dispatch.repairs import recover_expired
 from backend.domain.errors import CredentialsRefused, ParentAway, Unavailable, WorkError
+from backend.domain.nodes import OutboxReport
 from backend.domain.orders import FetchResult, Outcome, WorkOrder
 from backend.domain.ports import HttpRequest, HttpResponse, Lease, Standing
+from backend.domain.protocol import Capabilities
 from backend.outbound.trusted import TrustedHttpClient
 from backend.store import credentials
+from backend.store.columns import now
 from backend.store.session import transact
-from backend.store.tables import Allocation, Article, WorkItem
+from backend.store.tables import Allocation, Article, Node, WorkItem
 from backend.workers.claimer import Claimer, OutboxLimit, Scope
-from backend.workers.contact import Contact, HttpKeeper, held
+from backend.workers.contact import Contact, HttpKeeper, HttpTeller, InstanceRefused, held
 from backend.workers.deaths import Death
 from backend.workers.http_ledger import HttpLedger
 from backend.workers.journal import BEGUN, CLAIMED, FINISHED, Journal, Who
@@ -79,6 +84,18 @@ class Child:
         order = self.worker(name).begin_next("node:n", execution, 100)
         assert order is not None
         return order
+
+    def teller(self) -> HttpTeller:
+        return HttpTeller(
+            parent=self.line,
+            contact=self.contact,
+            journal=self.journal,
+            outbox=self.outbox,
+            instance=INSTANCE,
+            version="test",
+            capabilities=Capabilities(("update",), ("rss",)),
+            full_seconds=60.0,
+        )
 
     def stages(self) -> list[str]:
         return [entry.stage for entry in self.journal.entries()]
@@ -276,6 +293,55 @@ def test_renewals_carry_every_lease_and_say_what_became_of_each(child: Child, wo
     building.change(world.engine, Allocation, gone.allocation_id, execution="somebody else")
     leases = [Lease(one.allocation_id, 1, one.execution) for one in (mine, gone)]
     assert child.worker().renew(leases) == {"x1": Standing.HELD, "x2": Standing.SUPERSEDED}
+
+
+def test_claimed_work_that_waits_here_is_held_by_beats_while_a_worker_lives(
+    child: Child, world: World
+) -> None:
+    child.claimer(2).claim()
+    begun = child.begin()
+    waiting = next(entry for entry in child.journal.entries() if entry.stage == CLAIMED)
+    teller = child.teller()
+    building.expire(world.engine)
+    teller.beat(0, OutboxReport(), None)
+    assert recover_expired(world.engine, 6) == 2
+    assert row_of(world.engine, Allocation, begun.allocation_id).state == "failed"
+    pump(world.engine, None, building.LIMITS)
+    child.claimer(3).claim()
+    building.expire(world.engine)
+    teller.beat(1, OutboxReport(), None)
+    assert recover_expired(world.engine, 6) == 0
+    assert waiting.allocation_id not in {entry.allocation_id for entry in child.journal.entries()}
+
+
+def test_a_start_whose_place_another_took_ends_with_the_parents_sentence(child: Child, world: World) -> None:
+    ended: list[bool] = []
+    teller = child.teller()
+    teller.instance_lost = lambda: ended.append(True)
+    teller.beat(1, OutboxReport(), None)
+    building.change(world.engine, Node, instance="another start", presence_at=now())
+    with pytest.raises(InstanceRefused, match="Another process"):
+        teller.beat(1, OutboxReport(), None)
+    assert ended == [True]
+
+
+def test_an_absence_is_noticed_and_the_outbox_waits_a_moment_after_it(child: Child, world: World) -> None:
+    clock = [100.0]
+    child.contact.clock, child.contact.roll = lambda: clock[0], lambda: 0.5
+    teller = child.teller()
+    assert not child.contact.may_drain()
+    teller.beat(1, OutboxReport(), None)
+    assert child.contact.may_drain()
+    child.road.is_cut = True
+    with pytest.raises(ParentAway):
+        teller.beat(1, OutboxReport(), None)
+    clock[0] += 40
+    assert (child.contact.away_seconds, child.contact.may_drain()) == (40, False)
+    child.road.is_cut = False
+    teller.beat(1, OutboxReport(), None)
+    assert not child.contact.may_drain()
+    clock[0] += 15
+    assert child.contact.may_drain()
 
 
 def test_what_the_local_redis_lost_is_enqueued_again_from_the_journal(
