@@ -73,6 +73,15 @@ def of_database(found: OpenFigures) -> Iterator[Family]:
     yield Family.of("cascade_deliveries", "Deliveries that have not ended.", ("state",), found.deliveries)
     yield Family.of("cascade_runs", "Runs that have not ended.", ("state",), found.runs)
     yield Family.of(
+        "cascade_publish_tasks",
+        "Publish tasks that have not ended, the unconfirmed among them.",
+        ("state",),
+        found.publish_tasks,
+    )
+    yield Family.of(
+        "cascade_publish_accounts", "Accounts by their health.", ("platform", "health"), found.accounts
+    )
+    yield Family.of(
         "cascade_queue_latency_seconds",
         "For how long the queue's oldest pending allocation has waited.",
         ("queue",),

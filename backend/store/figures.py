@@ -11,11 +11,21 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.domain.nodes import NodeFacts, availability
-from backend.domain.states import ALLOCATION, DELIVERY, RUN, WORK_ITEM, LifeCycle
+from backend.domain.states import ALLOCATION, DELIVERY, PUBLISH_TASK, RUN, WORK_ITEM, LifeCycle
 from backend.store import nodes
 from backend.store.columns import now
 from backend.store.flow import served_queues
-from backend.store.tables import Alert, Allocation, Delivery, Node, QueueHealth, Run, WorkItem
+from backend.store.tables import (
+    Alert,
+    Allocation,
+    Delivery,
+    Node,
+    PublishAccount,
+    PublishTask,
+    QueueHealth,
+    Run,
+    WorkItem,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,8 @@ class OpenFigures:
     items: dict[tuple[str, str], int]
     deliveries: dict[str, int]
     runs: dict[str, int]
+    publish_tasks: dict[str, int]
+    accounts: dict[tuple[str, str], int]
     latency: dict[str, float]
     flow: dict[str, float]
     alerts: dict[str, int]
@@ -60,6 +72,9 @@ def open_figures(session: Session) -> OpenFigures:
         items=_by_kind(session, WorkItem.feed_kind, WorkItem.state, _open(WORK_ITEM)),
         deliveries=_by_state(session, Delivery.state, _open(DELIVERY)),
         runs=_by_state(session, Run.state, _open(RUN)),
+        # An unconfirmed one has not ended: a person must say how it did.
+        publish_tasks=_by_state(session, PublishTask.state, [*_open(PUBLISH_TASK), "unconfirmed"]),
+        accounts=_accounts(session),
         latency=_latency(session, current),
         flow=_flow(session, current),
         alerts=_alerts(session),
@@ -84,6 +99,12 @@ def _by_state(session: Session, state: Any, states: Sequence[str]) -> dict[str, 
     for in_state, count in session.execute(query):
         found[in_state] = count
     return found
+
+
+def _accounts(session: Session) -> dict[tuple[str, str], int]:
+    of_platform = (PublishAccount.platform, PublishAccount.health)
+    query = select(*of_platform, func.count()).where(PublishAccount.is_active).group_by(*of_platform)
+    return {(platform, health): count for platform, health, count in session.execute(query)}
 
 
 def _latency(session: Session, current: datetime) -> dict[str, float]:

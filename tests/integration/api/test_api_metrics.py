@@ -21,14 +21,16 @@ from backend import metrics
 from backend.api.app import create_app
 from backend.dispatch import queues
 from backend.dispatch.pump import pump
+from backend.domain.states import PUBLISH_TASK
 from backend.store import flow
 from backend.store.alerts import open_alert
 from backend.store.columns import now
 from backend.store.session import transact
-from backend.store.tables import Node, QueueHealth
+from backend.store.tables import Node, PublishTask, QueueHealth
 from config import ROOT
 from tests.building import LIMITS, change, make_feeds, make_node, make_task, make_third_party, start_run
 from tests.integration.api.harness import Api, settings_for
+from tests.publishing import make_account, make_tasks
 
 ITEMS = 7
 PROMETHEUS = ROOT / "docs" / "prometheus"
@@ -91,6 +93,20 @@ def test_what_is_open_is_shown_by_kind_and_state(loaded: Api) -> None:
     assert found[sample("cascade_queue_latency_seconds", queue="node:n")] >= 0
     assert 0 <= found[sample("cascade_queue_flow_seconds", queue="node:n")] < 60
     assert found[sample("cascade_up", part="database")] == found[sample("cascade_up", part="redis")] == 1
+
+
+def test_publish_tasks_that_wait_for_somebody_are_shown_and_the_ended_ones_are_counted_as_they_end(
+    loaded: Api,
+) -> None:
+    account = make_account(loaded.engine, platform="zhihu", health="expired")
+    for state, count in (("pending", 3), ("held", 2), ("unconfirmed", 1), ("success", 5)):
+        for task in make_tasks(loaded.engine, account, count):
+            change(loaded.engine, PublishTask, task, state=state)
+    found = scrape(loaded.client())
+    shown = {state: found.get(sample("cascade_publish_tasks", state=state)) for state in PUBLISH_TASK.states}
+    expected = {"pending": 3, "held": 2, "unconfirmed": 1, "queued": 0, "running": 0}
+    assert shown == dict.fromkeys(PUBLISH_TASK.finals | {"failed"}) | expected
+    assert found[sample("cascade_publish_accounts", platform="zhihu", health="expired")] == 1
 
 
 def test_only_queues_with_live_workers_are_asked_for_flow_and_from_when_on_they_have_them(
