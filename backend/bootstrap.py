@@ -194,7 +194,9 @@ def build_limits(settings: Settings) -> Limits:
 
 def build_publish_limits(settings: Settings) -> PublishLimits:
     """How much users and nodes may publish at a time."""
-    return PublishLimits(settings.publish_in_flight, settings.publish_per_minute)
+    # A node that publishes nothing names no platforms; others have one process at least.
+    slots = max(1, settings.publish_workers)
+    return PublishLimits(settings.publish_in_flight, settings.publish_per_minute, slots)
 
 
 def build_host_limits(settings: Settings) -> HostLimits:

@@ -49,6 +49,7 @@ SECONDS = dict.fromkeys(("update", "deliver", "publish", "account"), 120.0)
 LIMITS = Limits(work_seconds=120.0)
 ITEMS = RetryPolicy(attempts=3, base_seconds=5.0)
 DELIVERIES = DeliveryPolicy(RetryPolicy(attempts=6, base_seconds=5.0))
+PUBLISHERS = ("webhook", "zhihu")
 BROKEN = Failure("http_status", "the server answered 503")
 GONE = Failure("http_status", "the server answered 410", permanent=True)
 
@@ -59,7 +60,7 @@ def make_node(engine: Engine, name: str = "n", *, capacity: int = 10, **values: 
     def make(session: Any) -> str:
         node_id = nodes.ensure_attached(session, name, capacity).id
         session.flush()
-        nodes.beat(session, node_id, "instance", workers_alive=1, version="test")
+        nodes.beat(session, node_id, "instance", workers_alive=1, version="test", publishers=PUBLISHERS)
         if values:
             session.execute(update(Node).where(Node.id == node_id).values(**values))
         return node_id

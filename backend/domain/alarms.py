@@ -31,7 +31,7 @@ class Thresholds:
     failed_items: int = 10
     beat_seconds: float = 60.0
     disk_percent: float = 10.0
-    account_login: bool = True
+    account_login: int = 1
     unconfirmed_hours: float = 1.0
 
 

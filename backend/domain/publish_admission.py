@@ -69,16 +69,16 @@ class AccountFacts:
 
 @dataclass(frozen=True, slots=True)
 class PublishNode:
-    """An available node: what it has of publish and account work, of how much, and the platforms that it can (`None`: any)."""
+    """An available node: the platforms that it can, what it has of publish and account work, and of how much."""
 
     id: str
+    platforms: frozenset[str]
     in_flight: int = 0
     capacity: int = 1
-    platforms: frozenset[str] | None = None
 
     def can(self, platform: str) -> bool:
         """Whether it has the publisher."""
-        return self.platforms is None or platform in self.platforms
+        return platform in self.platforms
 
 
 @dataclass(frozen=True, slots=True)

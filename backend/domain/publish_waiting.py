@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from backend.domain.nodes import NodeFacts, availability
 from backend.domain.pacing import DAY_SECONDS, Pace
-from backend.domain.protocol import why_not
+from backend.domain.protocol import given_kinds, why_not
 from backend.domain.publish_admission import (
     RATE_SECONDS,
     AccountFacts,
@@ -76,17 +76,25 @@ def hold_reason(health: Health, account: str, until: datetime | None = None, rea
 
 
 def publishing_nodes(
-    nodes: Sequence[NodeFacts],
-    in_flight: Mapping[str, int],
-    slots: int,
-    platforms: Mapping[str, frozenset[str] | None],
+    nodes: Sequence[NodeFacts], in_flight: Mapping[str, int], slots: int
 ) -> list[PublishNode]:
-    """The nodes that may be given publish work now, with what they have of it; `platforms` holds those that do any."""
+    """The nodes that may be given publish and account work now, with what they have of it."""
     return [
-        PublishNode(node.id, in_flight.get(node.id, 0), slots, platforms[node.id])
+        PublishNode(node.id, platforms, in_flight.get(node.id, 0), slots)
         for node in nodes
-        if node.id in platforms and hindrance(node) is None
+        if (platforms := platforms_of(node)) and hindrance(node) is None
     ]
+
+
+def platforms_of(node: NodeFacts) -> frozenset[str]:
+    """The platforms that the node said it publishes on; of remote ones, those that also do publish work."""
+    if node.node_type == 0:
+        return frozenset()
+    if node.transport != "attached" and (
+        node.speaker is None or not {"publish", "account"} <= given_kinds(node.speaker)
+    ):
+        return frozenset()
+    return frozenset(node.publishers or ())
 
 
 def hindrance(node: NodeFacts) -> Why | None:

@@ -172,21 +172,7 @@ def publish_nodes(
     for node_id in taken:
         in_flight[node_id] = in_flight.get(node_id, 0) + 1
     facts = nodes.facts(session) if known is None else known
-    return publishing_nodes(facts, in_flight, slots, platforms(session))
-
-
-def platforms(session: Session) -> dict[str, frozenset[str] | None]:
-    """By node that does publish work, the platforms that it can; `None`: whatever its parent's installation can.
-
-    Attached nodes that say nothing run the parent's own program; a remote one must have said what it can.
-    """
-    query = select(Node.id, Node.transport, Node.kinds, Node.publishers).where(Node.node_type == 1)
-    return {
-        row.id: None if row.publishers is None else frozenset(row.publishers)
-        for row in session.execute(query)
-        if (row.transport == "attached" and row.publishers is None)
-        or (row.publishers is not None and (row.transport == "attached" or "publish" in row.kinds))
-    }
+    return publishing_nodes(facts, in_flight, slots)
 
 
 def place(session: Session, admissions: Sequence[Admission], errands: Mapping[str, str]) -> list[Placed]:

@@ -56,28 +56,14 @@ def test_a_task_gets_its_accounts_slot_and_stands_in_its_nodes_queue(
 
 def test_a_remote_nodes_long_polls_hear_of_it(engine: Engine, redis_client: Redis) -> None:
     node_id = building.make_third_party(engine, "far")
-    told: dict[str, Any] = {"instance": "i", "kinds": ["update", "publish"], "publishers": ["webhook"]}
-    building.change(engine, Node, node_id, **told)
+    kinds = ["update", "publish", "account"]
+    building.change(engine, Node, node_id, instance="i", protocol=2, kinds=kinds, publishers=["webhook"])
     make_tasks(engine, make_account(engine))
     with announcements(redis_client) as heard:
         next_announcement(heard, 5)
         assert place(engine, redis_client) == 1
         assert next_announcement(heard, 5) == ["node:far:publish"]
     assert waiting_jobs(redis_client, "node:far:publish") == []
-
-
-@pytest.mark.parametrize(
-    "told",
-    [{"kinds": ["update"], "publishers": ["webhook"]}, {"publishers": ["zhihu"]}, {"publishers": None}],
-    ids=["no publish work", "another platform", "says nothing"],
-)
-def test_a_remote_node_gets_what_it_said_it_can_and_nothing_else(
-    engine: Engine, told: dict[str, Any]
-) -> None:
-    node_id = building.make_third_party(engine, "far")
-    building.change(engine, Node, node_id, **({"instance": "i", "kinds": ["update", "publish"]} | told))
-    make_tasks(engine, make_account(engine))
-    assert place(engine) == 0
 
 
 def test_users_take_turns_whoever_came_first_with_however_many(engine: Engine) -> None:

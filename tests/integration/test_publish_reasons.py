@@ -49,7 +49,7 @@ def seconds_to(moment: datetime | None) -> float:
         ({"health": "expired"}, "held", "why_account_expired"),
         ({"is_active": False}, "held", "why_account_off"),
         ({"node_id": "gone"}, "pending", "why_publish_no_node"),
-        ({"platform": "zhihu", "min_gap_seconds": 60, "last_used_at": datetime.now(UTC)}, "pending", "why_account_gap"),
+        ({"platform": "zhihu", "min_gap_seconds": 36000, "last_used_at": datetime.now(UTC)}, "pending", "why_account_gap"),
         ({}, "pending", "why_publish_next"),
     ],
     ids=lambda one: one if isinstance(one, str) else "",

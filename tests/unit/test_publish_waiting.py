@@ -24,7 +24,9 @@ from backend.domain.waiting import Backoff, Scene
 
 NOW = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)
 LIMITS = PublishLimits(in_flight=2, per_minute=3)
-NODE = NodeFacts("n", "beijing", "beijing", 1, "attached", True, False, ("update",), 9, 9, 1.0)
+NODE = NodeFacts(
+    "n", "beijing", "beijing", 1, "attached", True, False, ("update",), 9, 9, 1.0, publishers=("zhihu",)
+)
 
 
 def at(seconds: float) -> datetime:
@@ -45,7 +47,7 @@ def wait(
     busy: int = 0,
     beats: int = 1,
 ) -> Wait:
-    places = publishing_nodes(nodes, {"n": busy}, 2, {one.id: None for one in nodes if one.node_type})
+    places = publishing_nodes(nodes, {"n": busy}, 2)
     scene = Scene(NOW, beats, nodes)
     return why_task_waits(
         task or WaitingTask("u"), user or UserLoad(), of or account(), places, LIMITS, scene
@@ -136,6 +138,25 @@ def test_nodes_that_are_full_away_or_someone_elses_home() -> None:
     assert "silent for 50 s" in home.why.sentence()
     parent = replace(NODE, node_type=0)
     assert wait(nodes=(parent,)).why.code == "why_publish_no_node"
+
+
+@pytest.mark.parametrize(
+    ("told", "gets"),
+    [
+        ({}, True),
+        ({"publishers": None}, False),
+        ({"publishers": ("webhook",)}, False),
+        ({"node_type": 0}, False),
+        ({"transport": "remote", "instance": "i", "protocol": 2, "kinds": ("publish", "account")}, True),
+        ({"transport": "remote", "instance": "i", "protocol": 1, "kinds": ("publish", "account")}, False),
+        ({"transport": "remote", "instance": "i", "protocol": 2, "kinds": ("update",)}, False),
+        ({"transport": "remote"}, False),
+    ],
+    ids=str,
+)
+def test_a_node_gets_what_it_said_it_can_and_nothing_else(told: dict[str, Any], gets: bool) -> None:
+    found = wait(nodes=(replace(NODE, **told),)).why.code
+    assert found == ("why_publish_next" if gets else "why_publish_no_node")
 
 
 def test_what_only_a_person_can_end_goes_before_what_ends_by_itself() -> None:
