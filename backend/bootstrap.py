@@ -27,6 +27,7 @@ from backend.domain.freshness import Freshness
 from backend.domain.politeness import HostLimits
 from backend.domain.ports import HttpClient
 from backend.domain.publish_admission import PublishLimits
+from backend.domain.publish_endings import PublishPolicy
 from backend.domain.receivers import check_receiver
 from backend.domain.retry import RetryPolicy
 from backend.outbound.client import GuardedHttpClient
@@ -163,6 +164,8 @@ def build_terms(settings: Settings) -> Terms:
             "publish": settings.publish_seconds,
             "account": settings.publish_seconds,
         },
+        # The lease of a call begins with its checkpoint, and until it is over the call may still begin.
+        publishing=PublishPolicy(call_seconds=settings.lease_seconds),
     )
 
 

@@ -154,7 +154,8 @@ class Supervisor:
                 self._start(child)
 
     def _is_needed(self, child: Child) -> bool:
-        if not child.on_demand:
+        # One that died may have taken a job along that nothing else tells of.
+        if not child.on_demand or child.failures:
             return True
         # Each that has just started will take one of the jobs that still wait.
         fresh = [one for one in self.children if one.on_demand and one.pid and self._is_fresh(one)]

@@ -118,6 +118,9 @@ class HorseWorker(PatientWorker, Worker):
         with self._busy():
             super().execute_job(job, queue)
         self._idle_since = time.monotonic()
+        if not self._horse.said_farewell():
+            # It may have died before it had begun anything: then its job is gone, and what it was for still waits.
+            self._look()
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
@@ -196,6 +199,11 @@ class HorseWorker(PatientWorker, Worker):
             self._ends_well = True
             raise StopRequested
         super()._meanwhile(error)
+
+    def run_maintenance_tasks(self) -> None:
+        """RQ's own, and a look for work that Redis has lost: at the start too, because a worker may have died with it."""
+        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        self._look()
 
     def _look(self) -> None:
         """Send a horse for what waits in the database. Raises `StopRequested`."""

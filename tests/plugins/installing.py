@@ -9,8 +9,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 
-def install(folder: Path, entries: Mapping[str, str], **texts: str) -> Path:
-    """The folder with `quotes` and modules of these texts; `entries` are lines of the group `cascade.sources`."""
+def install(folder: Path, entries: Mapping[str, str], group: str = "cascade.sources", **texts: str) -> Path:
+    """The folder with `quotes` and modules of these texts; `entries` are lines of the group."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(HERE / "quotes.py", folder / "quotes.py")
     for name, text in texts.items():
@@ -21,5 +21,5 @@ def install(folder: Path, entries: Mapping[str, str], **texts: str) -> Path:
         "Metadata-Version: 2.1\nName: somebody-elses\nVersion: 1.0\n", encoding="utf-8"
     )
     lines = "".join(f"{name} = {place}\n" for name, place in entries.items())
-    (information / "entry_points.txt").write_text(f"[cascade.sources]\n{lines}", encoding="utf-8")
+    (information / "entry_points.txt").write_text(f"[{group}]\n{lines}", encoding="utf-8")
     return folder
