@@ -15,7 +15,7 @@ from backend.store.recovery import Expired
 from backend.store.session import read, transact
 from backend.store.tables import Node
 from tests.building import LIMITS
-from tests.integration.protocol import children, invariants, publishing, workers
+from tests.integration.protocol import articles, children, invariants, publishing, workers
 from tests.integration.protocol.sight import HELD, Sight
 from tests.integration.protocol.stage import Stage
 from tests.integration.protocol.world import DELIVER_ATTEMPTS, DELIVERY_ATTEMPTS, LEASE_SECONDS
@@ -107,7 +107,9 @@ def _check_recovered(before: Sight, after: Sight, one: str, *, blames: bool = Tr
     """By rule 4: update work ends as lost and its items wait, a lone one counting the death; the rest has another attempt."""
     row, now = before.allocations[one], after.allocations[one]
     items = list(before.items_of(one))
-    if row.cancel_requested:
+    if row.kind == "publish":
+        articles.check_recovered(before, after, one)
+    elif row.cancel_requested:
         assert now.state == "cancelled", f"cancelled, but {now}"
     elif row.kind == "update":
         assert now.state == "failed", f"lost, but {now}"
@@ -140,7 +142,8 @@ def let_end(stage: Stage) -> None:
             break
         stage.pass_time(LONG_SECONDS)
         stage.see()
-    invariants.check_ended(stage.seen)
+    able = {stage.world.attached[name] for name in ("n1", "n2")}
+    invariants.check_ended(stage.seen, any_publisher=bool(able & stage.seen.capacities.keys()))
     _check_progress(stage)
 
 
@@ -161,8 +164,8 @@ def _work(stage: Stage) -> None:
             workers.settle(stage, execution, GOOD)
     for one, row in list(stage.seen.allocations.items()):
         if (row.kind, row.state) == ("publish", "pending"):
-            publishing.go_on(stage, one, "begin")
-            publishing.go_on(stage, one, "finish")
+            for step in ("begin", "submit", "finish"):
+                publishing.go_on(stage, one, step)
     for node, node_id in stage.world.children.items():
         if node_id in stage.seen.capacities:
             children.claim(stage, [(node, "", 100)], polls=False)

@@ -79,9 +79,12 @@ class Protocol(RuleBasedStateMachine):
         return [one for one, row in rows if row.kind != "publish" and (not states or row.state in states)]
 
     def to_publish(self) -> list[str]:
-        """The ids of the publish allocations that have not ended, oldest first."""
-        rows = self.stage.seen.allocations.items()
-        return [one for one, row in rows if row.kind == "publish" and row.state in UNSETTLED]
+        """The ids of the publish allocations, those that have ended too: whoever had them may wake up late."""
+        return [one for one, row in self.stage.seen.allocations.items() if row.kind == "publish"]
+
+    def articles(self) -> list[str]:
+        """The ids of the publish tasks, oldest first."""
+        return list(self.stage.seen.publishes)
 
     def running(self) -> list[Execution]:
         """Executions that hold their work."""
@@ -100,7 +103,8 @@ class Protocol(RuleBasedStateMachine):
     def waiting(self) -> bool:
         """Whether anything waits for nothing but the pump."""
         rows = (*self.stage.seen.items.values(), *self.stage.seen.deliveries.values())
-        return any(row.state == "waiting" and row.not_before is None for row in rows)
+        pending = any(row.state == "pending" for row in self.stage.seen.publishes.values())
+        return pending or any(row.state == "waiting" and row.not_before is None for row in rows)
 
     def failed(self) -> list[str]:
         """Allocations with something that a person may try again."""
@@ -262,12 +266,18 @@ class Protocol(RuleBasedStateMachine):
         for expired in found * 2 if then == "recover" else found:
             beats.act(self.stage, expired)
 
-    @move(2, lambda self: len(self.to_publish()) < 2)
-    def publish(self) -> None:
-        """Somebody wants something published."""
-        publishing.plan(self.stage)
+    @move(2, lambda self: len(self.articles()) < 4, account=st.sampled_from(["a1", "a2"]))
+    def publish(self, account: str) -> None:
+        """Somebody wants something published, and a beat pumps."""
+        publishing.want(self.stage, account)
+        beats.plan(self.stage)
 
-    @move(5, lambda self: self.to_publish(), pick=picks, step=st.sampled_from(publishing.STEPS))
+    @move(3, lambda self: self.articles(), pick=picks, what=st.sampled_from(publishing.ASKED))
+    def person_decides(self, pick: int, what: str) -> None:
+        """A person cancels a publish task, tries it again, or says how it ended."""
+        publishing.ask(self.stage, picked(self.articles(), pick), what)
+
+    @move(9, lambda self: self.to_publish(), pick=picks, step=st.sampled_from(publishing.STEPS))
     def publishing_goes_on(self, pick: int, step: str) -> None:
         """A worker takes a step of publishing."""
         publishing.go_on(self.stage, picked(self.to_publish(), pick), step)

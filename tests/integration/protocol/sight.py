@@ -44,11 +44,13 @@ ITEM_COLUMNS = (
 ALLOCATION_COLUMNS = (
     *("id", "kind", "queue", "node_id", "run_id", "task_id", "state", "attempt", "execution"),
     *("settled_by", "lease_until", "claim_id", "polled", "cancel_requested", "item_count", "alone", "worker"),
+    *("active_account_id", "started_at"),
 )
 DELIVERY_COLUMNS = (
     *("id", "task_id", "feed_id", "run_id", "allocation_id", "receiver_kind", "state", "attempts"),
     *("in_flight", "body", "not_before"),
 )
+PUBLISH_COLUMNS = ("id", "allocation_id", "state", "submitted_at", "attempts", "confirmations", "draft_id")
 OPEN = ("waiting", "assigned")
 HELD = ("claimed", "executing")
 UNSETTLED = ("pending", *HELD)
@@ -103,6 +105,7 @@ class Sight:
             sum(row.state in OPEN for rows in (self.items, self.deliveries) for row in rows.values())
             + sum(row.state in UNSETTLED for row in self.allocations.values())
             + sum(row.state not in ("completed", "cancelled") for row in self.runs.values())
+            + sum(row.state in ("pending", "queued", "running", "held") for row in self.publishes.values())
         )
 
 
@@ -134,7 +137,7 @@ def _look(session: Session) -> Sight:
         {row.id: row.max_capacity for row in ask.execute(select(core(Node).c.id, core(Node).c.max_capacity))},
         frozenset(ask.scalars(select(core(MessageTask).c.id))),
         {row.id: row.paused_reason for row in ask.execute(paused)},
-        _rows(ask, core(PublishTask), ("id", "allocation_id", "state", "submitted_at")),
+        _rows(ask, core(PublishTask), PUBLISH_COLUMNS),
     )
 
 

@@ -14,6 +14,7 @@ from backend.store.recovery import Expired
 from backend.store.session import transact
 from backend.store.tables import Pulse
 from tests.integration.protocol import invariants, sight
+from tests.integration.protocol.articles import Told
 from tests.integration.protocol.promises import Promises
 from tests.integration.protocol.sight import HELD, Sight
 from tests.integration.protocol.world import GAP_SECONDS, QUIET_SECONDS, World
@@ -58,6 +59,7 @@ class Stage:
 
     world: World
     promises: Promises
+    publishing: Told
     seen: Sight
     looks: list[Expired] = field(default_factory=list)
     dead: set[str] = field(default_factory=set)
@@ -146,4 +148,4 @@ class Stage:
 def open_stage(world: World) -> Stage:
     """A new history on the world as it is at the start."""
     world.reset()
-    return Stage(world, Promises(world.tasks), sight.look(world.engine))
+    return Stage(world, Promises(world.tasks), Told(), sight.look(world.engine))

@@ -20,9 +20,21 @@ from backend.store.credentials import Pair
 from backend.store.deliveries import DeliveryPolicy
 from backend.store.phases import Terms
 from backend.store.session import transact
-from backend.store.tables import Allocation, Base, Beat, Delivery, Feed, Host, Node, Pulse, WorkItem
+from backend.store.tables import (
+    Allocation,
+    Base,
+    Beat,
+    Delivery,
+    Feed,
+    Host,
+    Node,
+    PublishAccount,
+    PublishTask,
+    Pulse,
+    WorkItem,
+)
 from backend.workers.ledger import SqlLedger
-from tests.building import CIPHER, ROBOT, WEB_HOOK, make_feeds, make_node, make_task
+from tests.building import CIPHER, ROBOT, SECONDS, WEB_HOOK, make_feeds, make_node, make_task
 from tests.integration.api.playing import make_accounts, make_child
 
 LEASE_SECONDS = 45.0
@@ -46,6 +58,8 @@ TIMES: dict[type[Base], tuple[str, ...]] = {
     Pulse: ("recover_after",),
     Host: ("held_until",),
     Feed: ("next_check_at",),
+    PublishTask: ("submitted_at", "not_before", "admitted_at"),
+    PublishAccount: ("last_used_at", "cooling_until"),
 }
 OWN_TIMES: dict[type[Base], tuple[str, ...]] = {
     Pulse: ("alive_at",),
@@ -138,9 +152,7 @@ class World:
     def ledger(self, name: str) -> SqlLedger:
         """The ledger of an attached node's workers."""
         taker = Taker(self.attached[name], "instance", LEASE_SECONDS, worker=name)
-        return SqlLedger(
-            self.engine, taker, Terms(CIPHER, ITEMS, DELIVERIES, {"update": 120.0, "deliver": 120.0})
-        )
+        return SqlLedger(self.engine, taker, Terms(CIPHER, ITEMS, DELIVERIES, SECONDS))
 
     def pass_time(self, seconds: float, *, away: bool = False) -> None:
         """Let the database's clock run ahead; `away`: nobody stamps and no node beats meanwhile."""
