@@ -36,6 +36,7 @@ from backend.domain.publishing import (
     AccountOrder,
     Credentials,
     Errand,
+    Health,
     Manuscript,
     Mode,
     PublishOrder,
@@ -234,7 +235,10 @@ def _learn(session: Session, terms: PublishTerms, allocation: Any, account_id: s
         verdict = implied_verdict(terms.policy, account_id, version, outcome.failure, clock(session))
     if verdict is None or verdict.account_id != account_id:
         return account
-    apply_verdict(session, terms.cipher, terms.policy, verdict, WORKER)
+    applied = apply_verdict(session, terms.cipher, terms.policy, verdict, WORKER)
+    if applied and outcome.kind == PUBLISH and verdict.health is Health.EXPIRED:
+        # A visit tries what can be done without a person; when it finds the same, it is the last one.
+        session.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == account_id).values(check_due_at=now()))
     return lock_account(session, account_id)
 
 
