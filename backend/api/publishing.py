@@ -37,13 +37,18 @@ from backend.dispatch.queues import try_wake
 from backend.domain.errors import CascadeError, InvalidInput, NotFound
 from backend.domain.identifiers import new_id
 from backend.domain.publish_checks import check_manuscript
+from backend.domain.publish_waiting import Wait
 from backend.domain.publishing import Manuscript
 from backend.domain.states import PublishState
 from backend.store import accounts, publish_views
 from backend.store import publishing as store
-from backend.store.publish_views import PublishFilter, PublishTaskView
+from backend.store.publish_views import PublishFilter, PublishStory, PublishTaskView
+from backend.store.publish_waiting import WAITING, waits
 from backend.store.publishing import NewPublish
+from backend.store.scene import scene
 from backend.store.session import read, transact
+
+Waits = Mapping[str, Wait]
 
 MEGABYTE = 1024 * 1024
 BODY_BYTES, BATCH_BYTES = 12 * MEGABYTE, 32 * MEGABYTE
@@ -156,13 +161,14 @@ def list_tasks(query: PublishQuery) -> PublishPage:
         created_after=query.created_after,
         created_before=query.created_before,
     )
-    found, total, totals = read(
-        parts().engine,
-        lambda session: publish_views.list_tasks(session, which, limit=query.limit, offset=query.offset),
-    )
-    running = [one.id for one in found if one.state == PublishState.RUNNING]
-    told = progress.read(parts().redis, running)
-    return PublishPage(list=[_answer(one, told) for one in found], total=total, totals=totals)
+
+    def look(session: Session) -> tuple[list[PublishTaskView], int, dict[str, int], Waits]:
+        page = publish_views.list_tasks(session, which, limit=query.limit, offset=query.offset)
+        return *page, _waits(session, page[0])
+
+    found, total, totals, waiting = read(parts().engine, look)
+    told = _progress(found)
+    return PublishPage(list=[_answer(one, told, waiting) for one in found], total=total, totals=totals)
 
 
 @publishing.get("/limits")
@@ -188,11 +194,14 @@ def get_limits(query: LimitsQuery) -> LimitsAnswer:
 def get_task(path: PublishPath) -> PublishStoryAnswer:
     """One publish task with its article, timeline and failed attempts."""
     mine = owner()
-    story = read(parts().engine, lambda session: publish_views.show_task(session, path.publish_id, mine))
-    task = story.task
-    running = [task.id] if task.state == PublishState.RUNNING else []
+
+    def look(session: Session) -> tuple[PublishStory, Waits]:
+        story = publish_views.show_task(session, path.publish_id, mine)
+        return story, _waits(session, [story.task])
+
+    story, waiting = read(parts().engine, look)
     return PublishStoryAnswer(
-        **_fields(task, progress.read(parts().redis, running)),
+        **_fields(story.task, _progress([story.task]), waiting),
         content=story.content,
         timeline=[StepAnswer.model_validate(one) for one in story.timeline],
         late_reports=[StepAnswer.model_validate(one) for one in story.late_reports],
@@ -266,13 +275,33 @@ def _clear_states(states: Sequence[str]) -> int:
 
 
 def _changed(path: PublishPath) -> PublishAnswer:
-    return _answer(read(parts().engine, lambda session: publish_views.get_task(session, path.publish_id)), {})
+    def look(session: Session) -> tuple[PublishTaskView, Waits]:
+        view = publish_views.get_task(session, path.publish_id)
+        return view, _waits(session, [view])
+
+    view, waiting = read(parts().engine, look)
+    return _answer(view, {}, waiting)
 
 
-def _answer(view: PublishTaskView, told: Mapping[str, str]) -> PublishAnswer:
-    return PublishAnswer(**_fields(view, told))
+def _waits(session: Session, found: Sequence[PublishTaskView]) -> Waits:
+    ids = [one.id for one in found if one.state in WAITING]
+    return waits(session, ids, parts().limits.publishing, scene(session)) if ids else {}
 
 
-def _fields(view: PublishTaskView, told: Mapping[str, str]) -> dict[str, Any]:
+def _progress(found: Sequence[PublishTaskView]) -> Mapping[str, str]:
+    return progress.read(parts().redis, [one.id for one in found if one.state == PublishState.RUNNING])
+
+
+def _answer(view: PublishTaskView, told: Mapping[str, str], waiting: Waits) -> PublishAnswer:
+    return PublishAnswer(**_fields(view, told, waiting))
+
+
+def _fields(view: PublishTaskView, told: Mapping[str, str], waiting: Waits) -> dict[str, Any]:
     fields = dataclasses.asdict(view)
-    return fields | {"status": fields.pop("state"), "progress": told.get(view.id, "")}
+    wait = waiting.get(view.id)
+    return fields | {
+        "status": fields.pop("state"),
+        "progress": told.get(view.id, ""),
+        "why": wait.why if wait else None,
+        "expected_at": wait.expected_at if wait else None,
+    }

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
+from backend.bootstrap import build_publish_limits
 from backend.cli import options
 from backend.cli.accounts import account_named, of_user, publishers
 from backend.cli.article_files import read_article
-from backend.cli.language import say
+from backend.cli.language import say, spoken
 from backend.cli.opening import Place, opened
 from backend.cli.output import as_json, note, result
 from backend.cli.publish_waiting import await_task
@@ -28,8 +29,10 @@ from backend.domain.publish_checks import check_manuscript
 from backend.domain.states import PublishState
 from backend.store import publishing
 from backend.store.publish_views import PublishFilter, PublishTaskView, get_task, list_tasks, show_task
+from backend.store.publish_waiting import WAITING, waits
 from backend.store.publishing import NewPublish
 from backend.store.recovery import live_beats
+from backend.store.scene import scene
 from backend.store.session import read, transact
 
 ACTOR = "cli"
@@ -41,7 +44,7 @@ COLUMNS = (
     "account_name",
     "title",
     "progress",
-    "reason",
+    "why",
     "result_url",
     "created_at",
 )
@@ -237,7 +240,14 @@ def _say_status(place: Place, task_id: str) -> None:
 
 def _rows(place: Place, found: Sequence[PublishTaskView]) -> list[dict[str, Any]]:
     told = progress.read(place.redis, [one.id for one in found if one.state == PublishState.RUNNING])
-    return [_row(one) | {"progress": told.get(one.id, "")} for one in found]
+    limits, ids = build_publish_limits(place.settings), [one.id for one in found if one.state in WAITING]
+    waiting = read(place.engine, lambda session: waits(session, ids, limits, scene(session))) if ids else {}
+    rows = []
+    for one in found:
+        wait = waiting.get(one.id)
+        why, expected = (spoken(wait.why), wait.expected_at) if wait else ("", None)
+        rows.append(_row(one) | {"progress": told.get(one.id, ""), "why": why, "expected_at": expected})
+    return rows
 
 
 def _row(view: PublishTaskView) -> dict[str, Any]:

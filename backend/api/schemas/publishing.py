@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from backend.api.schemas.allocations import StepAnswer
+from backend.api.schemas.allocations import StepAnswer, WhyText
 from backend.api.schemas.common import Answer, Id, Moment, OptionalId, OrEmpty, PageQuery, Request, Whole
 from backend.domain.states import PublishState
 
@@ -80,8 +80,9 @@ class PublishQuery(PageQuery):
 
 
 class PublishAnswer(Answer):
-    """A publish task. `reason` says why it waits or how it ended, `progress` how far it is while it runs.
+    """A publish task. `why` says why it waits, and `expected_at` when it will probably go on; empty: when somebody does something.
 
+    `reason` is what was last written down of it, also how it ended. `progress` is how far it is while it runs.
     `error_code` and `error_message` say why it failed, or what last went wrong; `not_before` is when it goes on at the
     earliest. `node_name` is where it runs, or waits to run.
     """
@@ -107,6 +108,8 @@ class PublishAnswer(Answer):
     error_message: str
     reason: str
     reason_code: str = Field(examples=["publish_queued"])
+    why: WhyText | None = Field(examples=["It is scheduled for 2026-12-01 08:00:00 UTC."])
+    expected_at: datetime | None
     progress: str = Field(examples=["upload 3/7"])
     warnings: list[str] = Field(examples=[[]])
     attempts: int

@@ -36,7 +36,7 @@ def test_a_new_task_waits_and_tells_its_whole_story(author: FlaskClient) -> None
     assert (task["status"], task["platform"], task["account_id"]) == ("pending", "webhook", account)
     assert (task["account_name"], task["title"], task["content"]) == ("my hook", "Queues", "About Queues.")
     assert (task["tags"], task["cover"], task["priority"]) == (more["tags"], more["cover"], 5)
-    assert task["reason"]
+    assert task["why"]
     assert [step["to_state"] for step in task["timeline"]] == ["pending"]
     assert (task["result_url"], task["error_code"], task["started_at"]) == ("", "", None)
 
@@ -135,6 +135,8 @@ def test_the_list_is_filtered_and_counts_every_status(api: Api, author: FlaskCli
     assert found(platform="zhihu") == []
     assert found(created_after="2100-01-01T00:00:00Z") == []
     assert found(limit=1, offset=1) == [second]
+    listed = data(author.get(TASKS, query_string={"account_id": one}))["list"]
+    assert [bool(task["why"]) for task in listed] == [False, True]
     page = data(author.get(TASKS, query_string={"account_id": one, "status": "success"}))
     assert (page["total"], page["totals"]) == (1, {"pending": 1, "success": 1})
 
