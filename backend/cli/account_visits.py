@@ -43,7 +43,9 @@ def await_errand(place: Place, account_id: str, look: Look | None = None) -> tup
 
     Raises `Unavailable` when it can't end, or takes too long.
     """
-    patience, last, ends = Patience(), "", time.monotonic() + WAIT_SECONDS
+    patience, ends = Patience(), time.monotonic() + WAIT_SECONDS
+    # What an earlier visit said last is not news.
+    last = progress.read(place.redis, [account_id]).get(account_id, "")
     while True:
         view, visit = read(place.engine, lambda session: _look(session, account_id))
         if view.errand_wanted is None and (visit is None or visit.ended_at is not None):
