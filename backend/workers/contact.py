@@ -77,7 +77,7 @@ class Contact:
 class HttpTeller:
     """Implements `Teller` by HTTP: the short beat each time, the full one when something changed or `full_seconds` are over.
 
-    `instance_lost` is called when another process took this node's identity.
+    `instance_lost` is called when another process took this node's identity; `kept`: what waits besides the outbox.
     """
 
     parent: Parent
@@ -89,6 +89,7 @@ class HttpTeller:
     capabilities: Capabilities
     full_seconds: float
     callback_url: str = ""
+    kept: Outbox | None = None
     instance_lost: Callable[[], None] = lambda: None
     told: tuple[int, OutboxReport] | None = None
     next_full: float = 0.0
@@ -96,6 +97,7 @@ class HttpTeller:
     def beat(self, workers: int, outbox: OutboxReport, disk: DiskSign | None) -> None:  # noqa: ARG002  (a parent asks for no disks)
         """See `Teller`."""
         now = self.contact.clock()
+        outbox = outbox if self.kept is None else together(outbox, self.kept.report())
         seen = (workers, OutboxReport(outbox.entries, None, outbox.dead))
         is_full = self.contact.heard is None or seen != self.told or now >= self.next_full
         heard = self._send(self._full(workers, outbox) if is_full else PresenceBeat(self.instance))
@@ -173,6 +175,12 @@ class HttpTeller:
                 patience=0.0,
             )
         )
+
+
+def together(one: OutboxReport, other: OutboxReport) -> OutboxReport:
+    """What waits in both, as one."""
+    ages = [report.oldest_seconds for report in (one, other) if report.oldest_seconds is not None]
+    return OutboxReport(one.entries + other.entries, max(ages, default=None), one.dead + other.dead)
 
 
 def is_own(entry: Entry) -> bool:

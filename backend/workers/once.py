@@ -11,6 +11,7 @@ from backend import metrics
 from backend.dispatch import queues
 from backend.domain.identifiers import new_id
 from backend.domain.wire import Heard
+from backend.workers.autonomy import TickTeller
 from backend.workers.building import build_kit
 from backend.workers.claimer import Claimer, Scope
 from backend.workers.contact import Contact, HttpKeeper, HttpTeller
@@ -68,6 +69,8 @@ class Round:
             begun = self._work(ledger)
         finally:
             self.outbox.drain(ledger)
+            # What a start that ran on collected by itself.
+            self.remote.kept(self.identity.node_id).drain(TickTeller(self.parent, self.remote.copy()))
             self._teller(contact).sign_off()
             self.remote.instances(self.place.node_id, self.instance).forget(self.instance)
         return RoundReport(claimed, begun, self.outbox.report().entries)

@@ -170,6 +170,7 @@ class Remote:
             contact=contact,
             journal=journal,
             outbox=outbox,
+            kept=self.kept(place.node_id),
             instance=parts.instance,
             version=version("cascade-workers"),
             capabilities=capabilities(parts.plugins, place),

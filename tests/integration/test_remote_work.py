@@ -314,6 +314,15 @@ def test_claimed_work_that_waits_here_is_held_by_beats_while_a_worker_lives(
     assert waiting.allocation_id not in {entry.allocation_id for entry in child.journal.entries()}
 
 
+def test_a_beat_tells_of_all_that_waits_here(child: Child, world: World) -> None:
+    teller, kept = child.teller(), Outbox(child.folder / "ticks", CIPHER)
+    teller.kept = kept
+    kept.put(Outcome("tick-a", 1, "x", "update"), final=True)
+    teller.beat(1, OutboxReport(2, 5.0, 1), None)
+    node = row_of(world.engine, Node)
+    assert (node.outbox_entries, node.outbox_dead) == (3, 1)
+
+
 def test_a_start_whose_place_another_took_ends_with_the_parents_sentence(child: Child, world: World) -> None:
     ended: list[bool] = []
     teller = child.teller()
