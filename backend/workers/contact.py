@@ -7,7 +7,7 @@ import platform
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from backend.domain import wire
@@ -22,7 +22,7 @@ from backend.workers.copied_lists import TICK
 from backend.workers.deaths import Death
 from backend.workers.estates import START_GONE, worker_gone
 from backend.workers.http_ledger import HttpLedger
-from backend.workers.journal import CLAIMED, Entry, Journal
+from backend.workers.journal import CLAIMED, FINISHED, Entry, Journal
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Call, Parent
 
@@ -100,11 +100,13 @@ class HttpTeller:
         outbox = outbox if self.kept is None else together(outbox, self.kept.report())
         seen = (workers, OutboxReport(outbox.entries, None, outbox.dead))
         is_full = self.contact.heard is None or seen != self.told or now >= self.next_full
+        # As they stand before the question: what is claimed meanwhile is none of what the answer is about.
+        entries = self.journal.entries()
         heard = self._send(self._full(workers, outbox) if is_full else PresenceBeat(self.instance))
         if is_full:
             self.told = seen
             self.next_full = now + staggered(self.full_seconds, self.contact.roll())
-        self._forget(set(heard.stale))
+        self._forget(entries, set(heard.stale))
         self.contact.answered(heard)
         if workers:
             # Without a worker, others shall have what was claimed.
@@ -154,14 +156,16 @@ class HttpTeller:
             Call("POST", path, wire.plain(Renewal(leases)), seconds=BEAT_SECONDS, patience=0.0)
         )
         standings = wire.from_plain(Renewed, said.data).standings
-        self._forget({name for name, one in standings.items() if one is not Standing.HELD})
+        self._forget(waiting, {name for name, one in standings.items() if one is not Standing.HELD})
 
-    def _forget(self, allocation_ids: set[str]) -> None:
-        """What waits here although it is not this node's any more; what runs hears it from its own renewals."""
-        for entry in self.journal.entries() if allocation_ids else ():
-            # With an execution, its begin may have come through: the next one asks.
-            if entry.allocation_id in allocation_ids and entry.stage == CLAIMED and not entry.execution:
-                log.info("allocation %s is not this node's any more", entry.allocation_id)
+    def _forget(self, entries: Sequence[Entry], allocation_ids: set[str]) -> None:
+        """Keep no place for what is not this node's any more; what runs hears it from its own renewals.
+
+        What is finished is told by the outbox first.
+        """
+        for entry in entries:
+            if entry.allocation_id in allocation_ids and entry.stage != FINISHED:
+                log.info("allocation %s is not this node's any more, or was cancelled", entry.allocation_id)
                 self.journal.drop(entry.allocation_id, entry.attempt, entry.execution)
 
     def sign_off(self) -> None:

@@ -314,6 +314,19 @@ def test_claimed_work_that_waits_here_is_held_by_beats_while_a_worker_lives(
     assert waiting.allocation_id not in {entry.allocation_id for entry in child.journal.entries()}
 
 
+def test_what_the_parent_has_given_to_others_takes_no_place_here_whatever_became_of_its_worker(
+    child: Child, world: World
+) -> None:
+    child.claimer(3).claim()
+    lost, finished = child.begin("x1"), child.begin("x2")
+    child.journal.finish("x2")
+    for order in (lost, finished):
+        building.expire(world.engine, order.allocation_id)
+    assert recover_expired(world.engine, 6) == 2
+    child.teller().beat(1, OutboxReport(), None)
+    assert sorted(child.stages()) == [CLAIMED, FINISHED]
+
+
 def test_a_beat_tells_of_all_that_waits_here(child: Child, world: World) -> None:
     teller, kept = child.teller(), Outbox(child.folder / "ticks", CIPHER)
     teller.kept = kept
