@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from backend.dispatch.pump import pump
 from backend.dispatch.repairs import recover_expired
+from backend.domain.errors import Conflict
 from backend.domain.orders import Failure, Outcome, WorkOrder
 from backend.domain.ports import Ledger, Standing
 from backend.domain.publishing import (
@@ -31,7 +32,7 @@ from backend.domain.publishing import (
     Submission,
 )
 from backend.store import accounts, publishing
-from backend.store.account_health import sealed, unsealed
+from backend.store.account_health import clock, sealed, unsealed
 from backend.store.columns import now
 from backend.store.session import read, transact
 from backend.store.tables import Allocation, History, Node, PublishAccount, PublishTask
@@ -47,7 +48,7 @@ DONE = Published("17", "https://p.example/17")
 BROKEN = Failure("http_status", "the platform answered 503")
 EXPIRED = Failure("session_expired", "log in again")
 LONG_AGO = datetime(2026, 11, 1, tzinfo=UTC)
-MANUSCRIPT = {
+MANUSCRIPT: dict[str, Any] = {
     "title": "标题",
     "content": "# text",
     "content_format": "markdown",
@@ -133,6 +134,11 @@ def any_world(engine: Engine, make_ledger: MakeLedger) -> World:
 def world(engine: Engine) -> World:
     """Straight on the database: for what the store decides, whichever ledger asks."""
     return make_world(engine, building.ledger_for)
+
+
+def clock_of(engine: Engine) -> datetime:
+    """The database's clock."""
+    return read(engine, clock)
 
 
 def outcome(order: WorkOrder, failure: Failure | None = None, **values: Any) -> Outcome:
@@ -276,7 +282,7 @@ def test_every_retry_continues_the_draft_that_was_saved(any_world: World) -> Non
 def test_a_submission_is_marked_by_the_databases_clock_before_the_call(world: World) -> None:
     order = world.begin()
     assert world.ledger.checkpoint(order, Submission(("1", "2"))) is Standing.HELD
-    at = read(world.engine, lambda session: session.scalars(building.select(now())).one())
+    at = clock_of(world.engine)
     assert at - timedelta(seconds=30) < world.task.submitted_at <= at
     assert world.task.known_ids == ["1", "2"]
     assert world.account.last_used_at is not None
@@ -312,7 +318,7 @@ def test_an_execution_whose_place_was_taken_may_not_submit(any_world: World) -> 
 @on_mariadb
 def test_the_submission_wins_over_a_later_cancel(world: World) -> None:
     order = world.submitted()
-    with pytest.raises(publishing.Conflict) as refused:
+    with pytest.raises(Conflict) as refused:
         transact(world.engine, lambda session: publishing.cancel(session, world.task_id, "ana"))
     assert refused.value.code == "publish_submitted"
     assert world.ledger.settle(reported(order, published=DONE, submitted=True)) is Standing.HELD
@@ -337,7 +343,7 @@ def test_of_cancel_and_submission_at_once_exactly_one_wins(world: World, turn: i
     def cancel() -> bool:
         try:
             transact(world.engine, lambda session: publishing.cancel(session, world.task_id, "ana"))
-        except publishing.Conflict:
+        except Conflict:
             return False
         return True
 
@@ -421,7 +427,7 @@ def test_in_doubt_the_next_execution_asks_the_platform_and_finds_it(any_world: W
     lost = Failure("timed_out", "no answer", ambiguous=True)
     any_world.ledger.settle(reported(order, lost, submitted=True, quiet_seconds=60.0))
     assert (any_world.task.state, any_world.task.reason_code) == ("pending", "publish_doubtful")
-    at = read(any_world.engine, lambda session: session.scalars(building.select(now())).one())
+    at = clock_of(any_world.engine)
     assert timedelta(seconds=30) < any_world.task.not_before - at <= timedelta(seconds=60)
     any_world.change_task(not_before=now(-1))
     again = any_world.begin("x2")
@@ -585,7 +591,7 @@ def test_an_errand_that_failed_says_why_and_is_looked_at_again_soon(world: World
     allocation = row_of(world.engine, Allocation, order.allocation_id)
     assert (allocation.state, allocation.error_code, allocation.settled_by) == ("failed", BROKEN.code, "x1")
     assert (world.account.health, world.account.errand_wanted, world.slots) == ("ok", None, [])
-    at = read(world.engine, lambda session: session.scalars(building.select(now())).one())
+    at = clock_of(world.engine)
     assert timedelta() < world.account.check_due_at - at < timedelta(minutes=6)
 
 
@@ -600,7 +606,7 @@ def test_an_errand_that_a_stop_handed_back_is_wanted_still(world: World) -> None
 def test_a_platform_that_wants_a_pause_cools_the_account_until_then(world: World) -> None:
     order = world.begin()
     world.ledger.settle(outcome(order, Failure("rate_limited", "slow down", retry_after=120.0)))
-    at = read(world.engine, lambda session: session.scalars(building.select(now())).one())
+    at = clock_of(world.engine)
     assert (world.account.health, world.task.state) == ("cooling", "held")
     assert timedelta(seconds=90) < world.account.cooling_until - at <= timedelta(seconds=120)
     assert world.task.reason_code == "why_account_cooling_until"

@@ -137,11 +137,9 @@ def _outcome(stage: Stage, order: WorkOrder, step: str) -> Outcome | None:
     assert order.publish is not None
     task_id, called = order.publish.task_id, order.execution in stage.publishing.allowed
     confirms = order.publish.mode is Mode.CONFIRM
-    report, failure, back = (
-        PublishReport(task_id, submitted=called, repeatable=True, quiet_seconds=60.0),
-        None,
-        (),
-    )
+    back: tuple[str, ...] = ()
+    failure: Failure | None = None
+    report = PublishReport(task_id, submitted=called, repeatable=True, quiet_seconds=60.0)
     done = Published("1", "https://p.example/1")
     if step == "finish" and (called or confirms):
         finding = Finding(Presence.THERE, done) if confirms else None
