@@ -156,7 +156,7 @@ class BatchItemAnswer(Answer):
     id: str | None
     error: str
     message: str
-    errors: dict[str, str]
+    errors: dict[str, str] = Field(examples=[{"content": "is required"}])
     existing_id: str | None
 
 
@@ -191,7 +191,7 @@ class ClearAnswer(Answer):
     """How many tasks were deleted, and which of the named ones were not: they have not ended, or are not there."""
 
     deleted: int
-    kept: list[str]
+    kept: list[str] = Field(examples=[[]])
 
 
 class LimitsAnswer(Answer):
