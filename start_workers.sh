@@ -18,7 +18,8 @@ case ${1-} in
 Usage: start_workers.sh [--node NAME] [--workers N] [--metrics-port PORT] [QUEUE …]
 
 Starts N worker processes for each queue and keeps them running; SIGTERM or Ctrl-C stops them warm.
-Without a queue: the queues of the node, or `default` (deliveries) without --node.
+Without a queue: the queues of the node, or `default` (deliveries) without --node; on a child's machine
+(cascade.node_type: child) the queues of that child.
 Queues are named in full, for example node:node-1 does not serve wildcards.
 Works on the data directory in CASCADE_DATA_DIR (default: var beside this script).
 USAGE

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from backend.store.tables import Allocation, WorkItem
 from tests.building import rows_of
@@ -103,6 +104,14 @@ def await_share(job: Job, feeds: float, children: Sequence[RemoteChild]) -> None
     )
 
 
+def assert_keeps_its_secret(child: RemoteChild) -> None:
+    """It stands in no log and in no command line of its processes."""
+    secret = str(yaml.safe_load(child.config.read_text())["cascade"]["api_secret"])
+    assert len(secret) > 20
+    assert secret not in child.log + "".join(child.lines)
+    assert not [one for one in child.processes() if secret in " ".join(one.cmdline())]
+
+
 def bring(
     world: tuple[System, list[RemoteChild]], receiver: ReceiverServer, scratch: Path, server: FeedServer
 ) -> Job:
@@ -196,5 +205,6 @@ def test_rotated_credentials_count_at_once_and_a_child_without_the_new_ones_says
         wait_until(lambda: child.said("accepts this child's credentials again") > 0, 60, "its return")
         wait_until(lambda: job.progress(run_id).finished, 120, "the end of the run")
         assert_right(job, run_id)
+    assert_keeps_its_secret(child)
     # Each of its processes says it once, and nobody repeats it.
     assert told - before <= 4
