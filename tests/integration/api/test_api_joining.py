@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from backend.domain import wire
@@ -14,7 +15,7 @@ from backend.store.tables import JoinToken, Node, NodeCredential
 from tests import building
 from tests.building import change, forget, row_of, rows_of, together
 from tests.integration.api.harness import Api, data
-from tests.integration.api.playing import Child
+from tests.integration.api.playing import Child, make_child
 from tests.integration.api.remote_node import ABLE, CASCADE, RemoteNode
 
 
@@ -121,3 +122,30 @@ def test_old_tokens_are_forgotten(api: Api) -> None:
     change(api.engine, JoinToken, expires_at=now(-8 * 86_400))
     assert forget(api.engine)["sweep_old_join_tokens"] == 1
     assert rows_of(api.engine, JoinToken) == []
+
+
+def test_credentials_are_rotated_under_load_without_a_failed_request_and_at_once_with_a_code(
+    api: Api,
+) -> None:
+    admin, old = api.as_role("admin"), RemoteNode(Child(api, *make_child(api.engine, "far"), prefix=CASCADE))
+
+    def rotate(grace: int) -> RemoteNode:
+        path = f"{CASCADE}/nodes/{old.id}/credentials"
+        pair = data(admin.post(path, json={"grace_seconds": grace}))
+        return replace(old, child=replace(old.child, pair=Pair("", pair["api_key"], pair["api_secret"])))
+
+    def work() -> list[int]:
+        return [old.child.post("/heartbeat", {"instance": old.instance}).status_code for _ in range(8)]
+
+    made: list[RemoteNode] = []
+
+    def rotate_kindly() -> list[int]:
+        made.append(rotate(60))
+        return []
+
+    answers = together(work, work, rotate_kindly)
+    assert {status for some in answers for status in some} == {200}
+    newer = rotate(0)
+    assert old.claim(status=401)["error"] == "dead_key"
+    assert made[0].claim(status=401)["error"] == "dead_key"
+    assert newer.claim() == []
