@@ -26,8 +26,13 @@ settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--soak` also runs the tests that take long; the others repeat a chaos run (docs/chaos.md)."""
+    """`--soak` also runs the tests that take long; `--real-wordpress` runs those on a real one; the others repeat a chaos run (docs/chaos.md)."""
     parser.addoption("--soak", action="store_true", help="also run the long tests marked `soak`")
+    parser.addoption(
+        "--real-wordpress",
+        action="store_true",
+        help="only the tests on a real WordPress, which is downloaded",
+    )
     parser.addoption("--chaos-seed", type=int, help="the seed of the chaos run's faults and load")
     parser.addoption("--chaos-seconds", type=float, help="how long the chaos run breaks things")
     parser.addoption(
@@ -44,12 +49,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     The chaos run comes first: it takes minutes, and the others go on beside it.
     """
     items.sort(key=lambda item: "chaos_seconds" not in getattr(item, "fixturenames", ()))
-    if config.getoption("--soak"):
-        return
-    long = [item for item in items if item.get_closest_marker("soak")]
-    if long:
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+    real = bool(config.getoption("--real-wordpress"))
+    left_out = [
+        item
+        for item in items
+        if bool(item.get_closest_marker("real_wordpress")) is not real
+        or (item.get_closest_marker("soak") and not config.getoption("--soak"))
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -71,8 +71,9 @@ def test_code_and_formulas_are_written_as_wordpress_shows_them(blog: WordPress) 
     assert any("KaTeX" in one for one in prepared.warnings)
 
 
-def test_a_site_without_pretty_permalinks_is_reached_the_other_way(blog: WordPress) -> None:
-    blog.server.pretty = False
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_site_without_pretty_permalinks_is_reached_the_other_way(blog: WordPress, status: int) -> None:
+    blog.server.pretty, blog.server.page_status = False, status
     order, prepared = blog.submit(blog.order())
     published = blog.publish(order, prepared)
     assert published.url == f"https://{HOST}/{prepared.draft_id}/"

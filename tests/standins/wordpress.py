@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.standins.platform import Call, Fault, Kind, PlatformServer, Reply, serve_forever
 
@@ -56,6 +57,7 @@ class WordPressServer(PlatformServer):
         super().__init__(port, journal)
         self.pretty = True
         self.moved_to = ""
+        self.page_status = 200
         self.contributors: set[str] = set()
         self.passwords: dict[str, str] = {}
         self.posts: dict[int, Post] = {}
@@ -111,7 +113,7 @@ class WordPressServer(PlatformServer):
         if self.moved_to:
             return Reply(301, b"", [("Location", self.moved_to)])
         if not route:
-            return Reply(404, "<html>Not Found</html>", [("Content-Type", "text/html")])
+            return self._page(call)
         if not name:
             return _error(404, "rest_no_route", "No route was found matching the URL and request method.")
         if not account:
@@ -120,6 +122,15 @@ class WordPressServer(PlatformServer):
             )
         reply: Reply = getattr(self, f"_{name}")(account, call, route)
         return reply
+
+    def _page(self, call: Call) -> Reply:
+        # Without permalinks the blog's pages answer: to a GET with a redirect to the same address and a slash, as the real one does.
+        html = [("Content-Type", "text/html; charset=UTF-8")]
+        if call.method == "GET":
+            return Reply(
+                301, b"", [*html, ("Location", f"https://{HOST}{call.path}/?{urlencode(call.query)}")]
+            )
+        return Reply(self.page_status, "<html>A page of the blog</html>", html)
 
     def _check(self, account: str, call: Call, route: str) -> Reply:
         return Reply(

@@ -72,8 +72,8 @@ class Site:
         except WorkError as error:
             error.ambiguous = error.ambiguous and not repeatable
             raise
-        if response.status == 404 and self._pretty and not object_of(response).get("code"):
-            # Without pretty permalinks the web server itself does not know the address: nothing was done.
+        if self._pretty and _passed_by(response, url):
+            # Without pretty permalinks the REST interface never saw it: nothing was done.
             self._pretty = False
             return self._send(method, route, query, headers, body, repeatable)
         return response
@@ -91,6 +91,15 @@ class Site:
             "Accept": "application/json",
             "Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}",
         }
+
+
+def _passed_by(response: HttpResponse, url: str) -> bool:
+    """Whether the web server or the blog's pages answered instead: not found, some page, or the same address with a slash."""
+    if "json" in response.headers.get("content-type", ""):
+        return False
+    target = response.headers.get("location", "").partition("?")[0]
+    redirected_to_itself = target.rstrip("/") == url.partition("?")[0].rstrip("/")
+    return response.status in {200, 404} or (300 <= response.status < 400 and redirected_to_itself)
 
 
 def home_of(url: str) -> str:
