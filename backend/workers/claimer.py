@@ -92,11 +92,13 @@ class Claimer:
                 self._pause(pause)
 
     def _pause(self, seconds: float) -> None:
-        """So long, unless the parent calls or the process ends."""
-        until = time.monotonic() + seconds
+        """So long, unless the process ends, the parent calls, or it is back after an absence and this is the child's turn."""
+        until, was_away = time.monotonic() + seconds, False
         while not self.stop.is_set() and (left := until - time.monotonic()) > 0:
-            if self.woken.wait(min(left, LOOK_SECONDS)):
+            is_away = not self.contact.may_drain()
+            if (was_away and not is_away) or self.woken.wait(min(left, LOOK_SECONDS)):
                 break
+            was_away = is_away
         self.woken.clear()
 
     def _turn(self) -> None:
