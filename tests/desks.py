@@ -16,7 +16,7 @@ from backend.domain.publishing import (
     AccountVerdict,
     Credentials,
     Finding,
-    LoginPrompt,
+    LoginSight,
     Manuscript,
     Prepared,
     Published,
@@ -40,7 +40,7 @@ class Desktop(Generic[Server]):
     credentials: Credentials
     told: list[str] = dataclasses.field(default_factory=list)
     saved: list[str] = dataclasses.field(default_factory=list)
-    prompts: list[LoginPrompt] = dataclasses.field(default_factory=list)
+    prompts: list[LoginSight] = dataclasses.field(default_factory=list)
     stopping: bool = False
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ from backend.domain.identifiers import new_id
 from backend.domain.publish_checks import check_credentials
 from backend.domain.publishing import Credentials, Errand
 from backend.domain.remedies import remedy_for
+from backend.store import account_errands, login_screenshots
 from backend.store import accounts as store
 from backend.store.account_health import lock_account
 from backend.store.accounts import AccountFilter, AccountView, NewAccount
@@ -112,7 +114,7 @@ def get_account(path: AccountPath) -> Reply[AccountAnswer]:
 def list_visits(path: AccountPath) -> list[VisitAnswer]:
     """The account's newest checks, logins and articles, and how they ended; 20 at most."""
     _standing(path)
-    found = read(parts().engine, lambda session: store.errands_of(session, path.account_id))
+    found = read(parts().engine, lambda session: account_errands.errands_of(session, path.account_id))
     return [VisitAnswer.model_validate(one) for one in found]
 
 
@@ -196,6 +198,17 @@ def get_login_code(path: AccountPath, query: CodeQuery) -> Response:
     if prompt is None:
         raise NotFound("no_login_code")
     return picture(prompt.link, query.format)
+
+
+@publish_accounts.get("/<id:account_id>/login-screenshot")
+@declare(Access.OPERATOR, media=("image/jpeg",))
+def get_login_screenshot(path: AccountPath) -> Response:
+    """What the page of the last login showed when only a person could go on; 404 when there is nothing to see."""
+    account_id, cipher = _standing(path).id, parts().cipher
+    image = read(parts().engine, lambda session: login_screenshots.find(session, cipher, account_id))
+    if image is None:
+        raise NotFound("no_login_screenshot")
+    return Response(base64.b64decode(image), mimetype="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
 def _standing(path: AccountPath) -> AccountView:

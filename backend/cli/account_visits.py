@@ -17,6 +17,7 @@ from backend.dispatch import progress
 from backend.dispatch.queues import try_wake
 from backend.domain.errors import Unavailable
 from backend.domain.publishing import Errand
+from backend.store import account_errands
 from backend.store import accounts as store
 from backend.store.session import read, transact
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from backend.cli.opening import Place
-    from backend.store.accounts import AccountView, ErrandView
+    from backend.store.account_errands import ErrandView
+    from backend.store.accounts import AccountView
 
 POLL_SECONDS = 0.5
 WAIT_SECONDS = 600.0
@@ -62,7 +64,7 @@ def await_errand(place: Place, account_id: str, look: Look | None = None) -> tup
 
 
 def _look(session: Session, account_id: str) -> tuple[AccountView, ErrandView | None]:
-    visits = (one for one in store.errands_of(session, account_id) if one.errand)
+    visits = (one for one in account_errands.errands_of(session, account_id) if one.errand)
     return store.get_account(session, account_id), next(visits, None)
 
 

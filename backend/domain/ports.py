@@ -24,7 +24,7 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    LoginPrompt,
+    LoginSight,
     Manuscript,
     Prepared,
     Promise,
@@ -147,9 +147,9 @@ class Publisher(Protocol):
         version: int,
         credentials: Credentials,
         desk: Desk,
-        prompt: Callable[[LoginPrompt], None],
+        prompt: Callable[[LoginSight], None],
     ) -> AccountVerdict:
-        """Log in anew (`login_kinds`): `prompt` shows a code to a person; the verdict brings what was got as `refreshed`."""
+        """Log in anew (`login_kinds`): `prompt` shows a person a code, or where it ended; the verdict brings what was got as `refreshed`."""
         ...
 
     def prepare(self, order: PublishOrder, desk: Desk, save: Callable[[DraftSaved], None]) -> Prepared:
@@ -186,7 +186,7 @@ class Lease:
     execution: str
 
 
-Checkpoint = Outcome | Freeze | DraftSaved | Submission | LoginPrompt
+Checkpoint = Outcome | Freeze | DraftSaved | Submission | LoginSight
 
 
 class Ledger(Protocol):

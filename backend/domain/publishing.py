@@ -225,6 +225,17 @@ class LoginPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginScreenshot:
+    """A checkpoint: what a login's page showed when only a person could go on. `image` is a JPEG in base64."""
+
+    account_id: str
+    image: str = field(repr=False)
+
+
+LoginSight = LoginPrompt | LoginScreenshot
+
+
+@dataclass(frozen=True, slots=True)
 class PublishReport:
     """How one execution of a publish task ended, in facts; what follows from them is decided in `publish_endings`.
 

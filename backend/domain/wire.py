@@ -20,7 +20,7 @@ from backend.domain.nodes import OutboxReport
 from backend.domain.orders import Freeze, Outcome, WorkOrder
 from backend.domain.ports import Checkpoint, Lease, Standing
 from backend.domain.protocol import Capabilities
-from backend.domain.publishing import DraftSaved, LoginPrompt, Submission
+from backend.domain.publishing import DraftSaved, LoginPrompt, LoginScreenshot, Submission
 
 Body = TypeVar("Body")
 
@@ -46,6 +46,7 @@ CHECKPOINTS: dict[str, type[Checkpoint]] = {
     "draft": DraftSaved,
     "submission": Submission,
     "prompt": LoginPrompt,
+    "screenshot": LoginScreenshot,
 }
 """By the name that `CheckpointAsk.kind` gives, what is reported."""
 

@@ -16,7 +16,7 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    LoginPrompt,
+    LoginSight,
     Manuscript,
     Prepared,
     Presence,
@@ -75,7 +75,7 @@ class WebhookPublisher:
         version: int,
         credentials: Credentials,
         desk: Desk,
-        prompt: Callable[[LoginPrompt], None],
+        prompt: Callable[[LoginSight], None],
     ) -> AccountVerdict:
         """There is nothing to log in to. Raises `WorkError`."""
         raise WorkError("login_unknown", permanent=True, platform=NAME)

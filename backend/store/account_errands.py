@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, exists, or_, select, update
 from sqlalchemy.orm import Session
@@ -14,7 +15,7 @@ from backend.domain.publishing import Errand
 from backend.store.columns import now
 from backend.store.tables import Allocation, PublishAccount, core
 
-ACCOUNTS = core(PublishAccount)
+ACCOUNTS, ALLOCATIONS = core(PublishAccount), core(Allocation)
 AT_ONCE = 200
 
 
@@ -25,6 +26,21 @@ class Visit:
     account_id: str
     platform: str
     errand: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrandView:
+    """One work of an account: a check, a login, a publish task's; how far it is, and why it failed."""
+
+    allocation_id: str
+    kind: str
+    errand: Errand | None
+    state: str
+    reason: str
+    error_code: str
+    error_message: str
+    created_at: datetime
+    ended_at: datetime | None
 
 
 def any_wanted() -> ColumnElement[bool]:
@@ -62,3 +78,24 @@ def note_visits(session: Session, visits: Sequence[Visit]) -> None:
         # A login that was asked for while its check was being planned stays wanted.
         done = (mine, ACCOUNTS.c.errand_wanted == one.errand)
         session.execute(update(ACCOUNTS).where(*done).values(errand_wanted=None))
+
+
+def errands_of(session: Session, account_id: str, limit: int = 20) -> list[ErrandView]:
+    """The account's newest works, newest first."""
+    names = (
+        "id",
+        "kind",
+        "errand",
+        "state",
+        "reason",
+        "error_code",
+        "error_message",
+        "created_at",
+        "ended_at",
+    )
+    columns = [ALLOCATIONS.c[name] for name in names]
+    query = select(*columns).where(ALLOCATIONS.c.account_id == account_id).order_by(ALLOCATIONS.c.id.desc())
+    return [
+        ErrandView(row[0], row[1], Errand(row[2]) if row[2] else None, *row[3:])
+        for row in session.execute(query.limit(limit))
+    ]

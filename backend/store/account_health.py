@@ -13,12 +13,12 @@ from pydantic import TypeAdapter
 from sqlalchemy import CursorResult, exists, select, update
 from sqlalchemy.orm import Session
 
-from backend.domain.account_checks import check_interval
+from backend.domain.account_checks import check_interval, logs_in_next
 from backend.domain.publish_endings import AccountState, PublishPolicy, account_after
 from backend.domain.publish_waiting import hold_reason
-from backend.domain.publishing import AccountVerdict, Credentials, Health
+from backend.domain.publishing import AccountVerdict, Credentials, Errand, Health
 from backend.domain.why import Why
-from backend.store import transitions
+from backend.store import login_screenshots, transitions
 from backend.store.cipher import Cipher
 from backend.store.columns import now
 from backend.store.tables import PublishAccount, PublishTask, core
@@ -95,6 +95,10 @@ def apply_verdict(
             "credentials": sealed(cipher, verdict.refreshed),
             "credential_version": account.credential_version + 1,
         }
+    if state.health.may_publish:
+        login_screenshots.forget(session, account.id)
+    elif logs_in_next(account.platform, verdict, unsealed(cipher, account.credentials)):
+        values["errand_wanted"] = Errand.LOGIN.value
     _write(session, account.id, values)
     follow_health(session, account.id, actor)
     return True

@@ -14,6 +14,7 @@ from backend.domain.errors import Conflict, NotFound
 from backend.domain.pacing import budget_of
 from backend.domain.publishing import Credentials, Errand, Health
 from backend.domain.states import PUBLISH_TASK
+from backend.store import login_screenshots
 from backend.store.account_health import ACCOUNTS, TASKS, clock, follow_health, lock_account, sealed
 from backend.store.cipher import Cipher
 from backend.store.columns import now
@@ -79,21 +80,6 @@ class AccountFilter:
     platform: str | None = None
     health: str | None = None
     node_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ErrandView:
-    """One work of an account: a check, a login, a publish task's; how far it is, and why it failed."""
-
-    allocation_id: str
-    kind: str
-    errand: Errand | None
-    state: str
-    reason: str
-    error_code: str
-    error_message: str
-    created_at: datetime
-    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,26 +306,6 @@ def login_prompt(
     return Prompt(cipher.decrypt(row.login_prompt), row.login_prompt_until)
 
 
-def errands_of(session: Session, account_id: str, limit: int = 20) -> list[ErrandView]:
-    """The account's newest works, newest first."""
-    columns = (
-        *(
-            ALLOCATIONS.c.id,
-            ALLOCATIONS.c.kind,
-            ALLOCATIONS.c.errand,
-            ALLOCATIONS.c.state,
-            ALLOCATIONS.c.reason,
-        ),
-        *(ALLOCATIONS.c.error_code, ALLOCATIONS.c.error_message),
-        *(ALLOCATIONS.c.created_at, ALLOCATIONS.c.ended_at),
-    )
-    query = select(*columns).where(ALLOCATIONS.c.account_id == account_id).order_by(ALLOCATIONS.c.id.desc())
-    return [
-        ErrandView(row[0], row[1], Errand(row[2]) if row[2] else None, *row[3:])
-        for row in session.execute(query.limit(limit))
-    ]
-
-
 def delete_account(session: Session, account_id: str, *, owner: str | None = None) -> None:
     """Delete the account with its credentials. Raises `NotFound`, and `Conflict` while something of it has not ended."""
     account = _locked(session, account_id, owner)
@@ -347,4 +313,5 @@ def delete_account(session: Session, account_id: str, *, owner: str | None = Non
     slot = select(ALLOCATIONS.c.id).where(ALLOCATIONS.c.active_account_id == account_id)
     if count or session.scalar(slot) is not None:
         raise Conflict("account_in_use", name=account.name, count=count)
+    login_screenshots.forget(session, account_id)
     session.execute(delete(ACCOUNTS).where(ACCOUNTS.c.id == account_id))

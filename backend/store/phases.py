@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from backend.domain.orders import Freeze, Outcome, WorkOrder
 from backend.domain.ports import Checkpoint, Lease, Standing
 from backend.domain.publish_endings import PublishPolicy
-from backend.domain.publishing import DraftSaved, LoginPrompt, Submission
+from backend.domain.publishing import DraftSaved, LoginPrompt, LoginScreenshot, Submission
 from backend.domain.retry import RetryPolicy
 from backend.store import allocations, deliveries, publish_checkpoints, publish_work, settlement
 from backend.store.allocations import Begun, Taker
@@ -92,8 +92,8 @@ def checkpoint(session: Session, terms: Terms, lease: Lease, progress: Checkpoin
         return publish_checkpoints.save_draft(session, lease, progress)
     if isinstance(progress, Submission):
         return publish_checkpoints.submit(session, terms.publishing, lease, progress)
-    if isinstance(progress, LoginPrompt):
-        return publish_checkpoints.show_prompt(session, terms.cipher, lease, progress)
+    if isinstance(progress, LoginPrompt | LoginScreenshot):
+        return publish_checkpoints.show(session, terms.cipher, lease, progress)
     if isinstance(progress, Outcome):
         if progress.kind == UPDATE:
             return apply_reports(session, terms, [Report(progress, final=False)])[0]

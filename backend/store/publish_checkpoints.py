@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from backend.domain.ports import Lease, Standing
 from backend.domain.publish_endings import PublishPolicy
-from backend.domain.publishing import DraftSaved, LoginPrompt, Submission
-from backend.store import settlement
+from backend.domain.publishing import DraftSaved, LoginScreenshot, LoginSight, Submission
+from backend.store import login_screenshots, settlement
 from backend.store.account_health import ACCOUNTS, TASKS, lock_account
 from backend.store.cipher import Cipher
 from backend.store.columns import now
@@ -65,14 +65,18 @@ def submit(session: Session, policy: PublishPolicy, lease: Lease, submission: Su
     return Standing.HELD
 
 
-def show_prompt(session: Session, cipher: Cipher, lease: Lease, prompt: LoginPrompt) -> Standing:
-    """Show a person what the account's login needs; encrypted, because whoever has it logs in."""
+def show(session: Session, cipher: Cipher, lease: Lease, sight: LoginSight) -> Standing:
+    """Show a person what the account's login needs; encrypted, because whoever has a code logs in."""
     standing = settlement.standing_of(session, lease.allocation_id, lease.attempt, lease.execution)
-    if standing is Standing.HELD:
-        allocation = lock_allocation(session, lease.allocation_id)
-        session.execute(
-            update(ACCOUNTS)
-            .where(ACCOUNTS.c.id == allocation.account_id)
-            .values(login_prompt=cipher.encrypt(prompt.link), login_prompt_until=prompt.expires_at)
-        )
+    if standing is not Standing.HELD:
+        return standing
+    account_id = lock_allocation(session, lease.allocation_id).account_id
+    if isinstance(sight, LoginScreenshot):
+        login_screenshots.keep(session, cipher, account_id, sight.image)
+        return standing
+    session.execute(
+        update(ACCOUNTS)
+        .where(ACCOUNTS.c.id == account_id)
+        .values(login_prompt=cipher.encrypt(sight.link), login_prompt_until=sight.expires_at)
+    )
     return standing

@@ -8,22 +8,13 @@ from dataclasses import dataclass, replace
 from backend.domain.errors import CascadeError, Unavailable, WorkError
 from backend.domain.orders import Failure, Outcome, WorkOrder
 from backend.domain.ports import Desk, Publisher, Standing
-from backend.domain.publishing import (
-    AccountOrder,
-    AccountVerdict,
-    CredentialKind,
-    Errand,
-    Health,
-    LoginPrompt,
-)
+from backend.domain.publishing import AccountOrder, AccountVerdict, Errand, LoginSight
 from backend.workers.desk import BoundHttp, Ending, Left, Limits, Threshold, Watch, desk_for
 from backend.workers.kit import Kit, Reporter
 from backend.workers.publish import no_publisher
 from backend.workers.update import failure_of, unexpected
 
 log = logging.getLogger(__name__)
-
-PASSWORD_LOGIN = "password"  # noqa: S105 - the name of a way to log in, no secret
 
 
 @dataclass(slots=True)
@@ -61,27 +52,10 @@ class Errands:
             self.desk.tell("logging in")
             return self.publisher.log_in(*told, self._show)
         self.desk.tell("checking the login")
-        verdict = self.publisher.check_session(*told)
-        if verdict.health is not Health.EXPIRED or not self._has_password():
-            return verdict
-        # The cookies first, the password second, a person third.
-        self.desk.tell("logging in with the password")
-        return self.publisher.log_in(*told, self._nobody_looks)
+        return self.publisher.check_session(*told)
 
-    def _has_password(self) -> bool:
-        """Whether it can log in by itself: the account holds a password, and the publisher can walk that way."""
-        return (
-            PASSWORD_LOGIN in self.publisher.login_kinds
-            and CredentialKind.PASSWORD in self.account.credentials.kinds
-        )
-
-    def _nobody_looks(self, _: LoginPrompt) -> None:
-        """Nobody asked for this login, and it needs a person after all. Raises `WorkError`."""
-        platform = self.account.platform
-        raise WorkError("login_required", permanent=True, platform=platform, place=platform)
-
-    def _show(self, prompt: LoginPrompt) -> None:
-        """Let a person see what to scan."""
+    def _show(self, prompt: LoginSight) -> None:
+        """Let a person see what to scan, or where it ended."""
         if self.reporter.report(prompt) is not Standing.HELD:
             raise Left
 

@@ -11,21 +11,24 @@ from backend.dispatch.account_repairs import cooled_accounts, unfollowed_account
 from backend.dispatch.pump import pump
 from backend.domain.identifiers import new_id
 from backend.domain.orders import Failure, Outcome, WorkOrder
+from backend.domain.ports import Standing
 from backend.domain.publish_endings import PublishPolicy
 from backend.domain.publishing import (
     AccountVerdict,
     Cookie,
     Credentials,
     Health,
+    LoginScreenshot,
     Published,
     PublishReport,
 )
-from backend.store import accounts
+from backend.store import accounts, login_screenshots
 from backend.store.account_health import apply_verdict
 from backend.store.accounts import NewAccount
 from backend.store.columns import now
 from backend.store.session import transact
 from backend.store.tables import Allocation, PublishAccount, PublishTask
+from backend.store.tables import LoginScreenshot as ScreenshotRow
 from tests import building
 from tests.building import CIPHER, LIMITS, change, row_of
 from tests.integration.test_alarms import only, open_rules, watching_of
@@ -142,3 +145,41 @@ def test_tasks_that_do_not_follow_their_account_are_found_however_many(engine: E
     while repair.run().found:
         pass
     assert states(engine) == {"pending": 230, "held": 3}
+
+
+def test_a_lost_login_with_a_password_is_followed_by_a_login_whose_screenshot_goes_with_its_success(
+    engine: Engine, node_id: str
+) -> None:
+    fields = {"username": "ana", "password": "secret-pass"}
+    one = NewAccount("zhihu", "ana", Credentials((Cookie("z_c0", "old"),), fields))
+    account_id = transact(
+        engine, lambda session: accounts.create_account(session, CIPHER, new_id(), "ana", one)
+    ).id
+    change(engine, PublishAccount, check_due_at=None, health="ok")
+
+    def learn(verdict: AccountVerdict) -> bool:
+        return transact(
+            engine, lambda session: apply_verdict(session, CIPHER, PublishPolicy(), verdict, "node")
+        )
+
+    assert learn(AccountVerdict(account_id, 1, Health.EXPIRED, "session_expired"))
+    assert row_of(engine, PublishAccount).errand_wanted == "login"
+    assert pump(engine, None, LIMITS) == 1
+    ledger = building.ledger_for(engine, node_id)
+    order = ledger.begin_next(QUEUE, new_id(), 1)
+    assert order is not None
+    assert order.account is not None
+    assert (order.account.errand, order.account.credentials.fields) == ("login", fields)
+    assert ledger.checkpoint(order, LoginScreenshot(account_id, "aW1hZ2U=")) is Standing.HELD
+    assert ledger.checkpoint(order, LoginScreenshot(account_id, "bmV3ZXI=")) is Standing.HELD
+    stored = row_of(engine, ScreenshotRow)
+    assert "bmV3ZXI" not in stored.image
+    assert transact(engine, lambda session: login_screenshots.find(session, CIPHER, account_id)) == "bmV3ZXI="
+
+    fresh = Credentials((Cookie("z_c0", "new"),), fields)
+    verdict = AccountVerdict(account_id, 1, Health.OK, refreshed=fresh)
+    outcome = Outcome(order.allocation_id, order.attempt, order.execution, order.kind, verdict=verdict)
+    assert ledger.settle(outcome) is Standing.HELD
+    account = row_of(engine, PublishAccount)
+    assert (account.health, account.credential_version, account.errand_wanted) == ("ok", 2, None)
+    assert transact(engine, lambda session: login_screenshots.find(session, CIPHER, account_id)) is None

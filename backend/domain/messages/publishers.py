@@ -39,6 +39,30 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The image {image} can't be brought to {platform}: {why}. Mend or remove it and publish again.",
         "图片 {image} 无法上传到 {platform}：{why}。请修复或删除该图片后重新发布。",
     ),
+    "password_refused": (
+        "{platform} did not accept the user name and password; enter the right ones, or cookies.",
+        "{platform} 不接受该用户名和密码；请填写正确的用户名密码，或改用 Cookie。",
+    ),
+    "login_page_changed": (
+        "The login page of {platform} is not as it was ({what}); look at the login screenshot, use cookies meanwhile, and update this program.",
+        "{platform} 的登录页面已变化（{what}）；请查看登录截图，暂时改用 Cookie，并更新本程序。",
+    ),
+    "login_page_silent": (
+        "The login page of {platform} gave no answer; look at the login screenshot, or enter cookies.",
+        "{platform} 的登录页面没有响应；请查看登录截图，或改用 Cookie。",
+    ),
+    "browser_missing": (
+        "The password login of {platform} needs {what} on the account's node (docs/publishing.md says how to install it); until then enter cookies.",
+        "{platform} 的密码登录需要在账号所在节点安装 {what}（安装方法见 docs/publishing.md）；在此之前请填写 Cookie。",
+    ),
+    "browser_failed": (
+        "The browser for the login of {platform} ended without an answer; try again, or enter cookies.",
+        "用于登录 {platform} 的浏览器异常退出；请重试，或填写 Cookie。",
+    ),
+    "no_login_screenshot": (
+        "There is no screenshot of a login: none ended where only a person could go on.",
+        "没有登录截图：尚无登录停在需要人工处理的页面。",
+    ),
     "login_unknown": (
         "{platform} has no login that can be walked through here; enter credentials instead.",
         "{platform} 没有可在此完成的登录方式；请直接填写凭据。",

@@ -14,7 +14,7 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    LoginPrompt,
+    LoginSight,
     Manuscript,
     Prepared,
     Presence,
@@ -79,7 +79,7 @@ class CsdnPublisher:
         version: int,
         credentials: Credentials,
         desk: Desk,
-        prompt: Callable[[LoginPrompt], None],
+        prompt: Callable[[LoginSight], None],
     ) -> AccountVerdict:
         """There is no login that it can walk. Raises `WorkError`."""
         raise WorkError("login_unknown", permanent=True, platform=NAME)

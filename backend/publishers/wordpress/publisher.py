@@ -15,7 +15,7 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    LoginPrompt,
+    LoginSight,
     Manuscript,
     Prepared,
     Promise,
@@ -78,7 +78,7 @@ class WordPressPublisher:
         version: int,
         credentials: Credentials,
         desk: Desk,
-        prompt: Callable[[LoginPrompt], None],
+        prompt: Callable[[LoginSight], None],
     ) -> AccountVerdict:
         """An application password needs no login. Raises `WorkError`."""
         raise WorkError("login_unknown", permanent=True, platform=NAME)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from backend.domain.errors import WorkError
 from backend.domain.ports import Desk
-from backend.domain.publishing import Cookie, Credentials, LoginPrompt
+from backend.domain.publishing import Cookie, Credentials, LoginPrompt, LoginSight
 from backend.publishers.zhihu.wire import NAME, WWW, Conversation, needed, object_of
 
 SIGNIN = f"{WWW}/signin"
@@ -18,7 +18,7 @@ WAITING, SCANNED, CONFIRMED, CANCELLED, EXPIRED = range(5)
 SESSION = "z_c0"
 
 
-def by_code(account_id: str, desk: Desk, prompt: Callable[[LoginPrompt], None]) -> tuple[Cookie, ...]:
+def by_code(account_id: str, desk: Desk, prompt: Callable[[LoginSight], None]) -> tuple[Cookie, ...]:
     """Show codes until one is confirmed; the cookies of the new session. Raises `WorkError`."""
     talk = Conversation(Credentials(), desk)
     talk.call("POST", f"{WWW}/udid", referer=SIGNIN)

@@ -20,7 +20,7 @@ from backend.domain.publishing import (
     DraftSaved,
     Finding,
     Health,
-    LoginPrompt,
+    LoginSight,
     Manuscript,
     Prepared,
     Presence,
@@ -98,7 +98,7 @@ class OpenApiPublisher:
         version: int,
         credentials: Credentials,
         desk: Desk,
-        prompt: Callable[[LoginPrompt], None],
+        prompt: Callable[[LoginSight], None],
     ) -> AccountVerdict:
         """A key needs no login. Raises `WorkError`."""
         raise WorkError("login_unknown", permanent=True, platform=NAME)

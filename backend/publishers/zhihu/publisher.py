@@ -19,7 +19,7 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    LoginPrompt,
+    LoginSight,
     Manuscript,
     Prepared,
     Promise,
@@ -33,6 +33,7 @@ from backend.publishers.fitting import unfit
 from backend.publishers.zhihu import drafts, finding, images
 from backend.publishers.zhihu.dialect import render
 from backend.publishers.zhihu.login import SESSION, by_code
+from backend.publishers.zhihu.password import by_password
 from backend.publishers.zhihu.wire import (
     HUMAN_CHECK,
     NAME,
@@ -59,16 +60,21 @@ class ZhihuPublisher:
 
     platform = "zhihu"
     promise = Promise(repeatable=True, finds=True, quiet_seconds=2 * SECONDS)
-    credential_kinds = frozenset({CredentialKind.COOKIES})
-    login_kinds = frozenset({"qr"})
+    credential_kinds = frozenset({CredentialKind.COOKIES, CredentialKind.PASSWORD})
+    login_kinds = frozenset({"qr", "password"})
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
 
     def credential_troubles(self, credentials: Credentials) -> tuple[CascadeError, ...]:
-        """No session cookie."""
+        """No session cookie, and nothing to get one with."""
         names = {cookie.name for cookie in credentials.cookies if cookie.value}
-        return () if SESSION in names else (InvalidInput("cookie_missing", platform=NAME, names=SESSION),)
+        walkable = credentials.fields.get("username") and credentials.fields.get("password")
+        return (
+            ()
+            if SESSION in names or walkable
+            else (InvalidInput("cookie_missing", platform=NAME, names=SESSION),)
+        )
 
     def refusals(self, manuscript: Manuscript) -> tuple[CascadeError, ...]:
         """No title or one too long, nothing to show, pictures that nobody but their author can read."""
@@ -104,10 +110,16 @@ class ZhihuPublisher:
         version: int,
         credentials: Credentials,
         desk: Desk,
-        prompt: Callable[[LoginPrompt], None],
+        prompt: Callable[[LoginSight], None],
     ) -> AccountVerdict:
-        """Show a QR code until somebody scans it with Zhihu's app and confirms. Raises `WorkError`."""
-        fresh = Credentials(by_code(account_id, desk, prompt), credentials.fields)
+        """With the password where there is one, else by a QR code that somebody scans with Zhihu's app. Raises `WorkError`."""
+        if credentials.fields.get("password"):
+            cookies = by_password(account_id, version, credentials, desk, prompt)
+            if isinstance(cookies, AccountVerdict):
+                return cookies
+        else:
+            cookies = by_code(account_id, desk, prompt)
+        fresh = Credentials(cookies, credentials.fields)
         verdict = self.check_session(account_id, version, fresh, desk)
         return verdict if verdict.refreshed else replace(verdict, refreshed=fresh)
 

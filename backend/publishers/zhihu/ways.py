@@ -11,7 +11,7 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    LoginPrompt,
+    LoginSight,
     Manuscript,
     Prepared,
     Published,
@@ -65,7 +65,7 @@ class Zhihu:
         version: int,
         credentials: Credentials,
         desk: Desk,
-        prompt: Callable[[LoginPrompt], None],
+        prompt: Callable[[LoginSight], None],
     ) -> AccountVerdict:
         """See `Publisher`. Raises `WorkError`."""
         return self._way(credentials).log_in(account_id, version, credentials, desk, prompt)

@@ -14,7 +14,7 @@ from backend.store.tables.message_tasks import MessageTask, MessageTaskFeed
 from backend.store.tables.nodes import Node, NodeCredential
 from backend.store.tables.operations import Beat, History, Lock, Pulse
 from backend.store.tables.people import AccessKey, Login, User
-from backend.store.tables.publishing import PublishAccount, PublishTask
+from backend.store.tables.publishing import LoginScreenshot, PublishAccount, PublishTask
 from backend.store.tables.remote import JoinToken, StagedChunk
 from backend.store.tables.requests import IdempotentRequest
 from backend.store.tables.schedules import Scheduler, Tick
@@ -39,6 +39,7 @@ __all__ = [
     "JoinToken",
     "Lock",
     "Login",
+    "LoginScreenshot",
     "MessageTask",
     "MessageTaskFeed",
     "Node",

@@ -65,6 +65,17 @@ class PublishAccount(Base):
     updated_at: Mapped[datetime | None]
 
 
+class LoginScreenshot(Base):
+    """What the page of an account's last login showed when only a person could go on: a JPEG in base64, encrypted."""
+
+    __tablename__ = "login_screenshots"
+    __table_args__ = (MYSQL,)
+
+    account_id: Mapped[str] = mapped_column(ID, primary_key=True)
+    image: Mapped[str] = mapped_column(long_text(), info=ENCRYPTED)
+    taken_at: Mapped[datetime] = mapped_column(server_default=Clock())
+
+
 class PublishTask(Base):
     """An article that a user wants on a platform.
 

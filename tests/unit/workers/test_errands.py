@@ -1,4 +1,4 @@
-"""A check tries what can be done without a person: the cookies first, the password second."""
+"""An errand does what it is for; what follows from it is decided where its verdict is stored."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
-
-import pytest
 
 from backend.domain.orders import Outcome, WorkOrder
 from backend.domain.ports import Checkpoint, Desk, HttpClient, Publisher, Standing
@@ -60,33 +58,11 @@ def visit(platform: Platform, credentials: Credentials, errand: Errand = Errand.
     return Errands(order, account, cast(Publisher, platform), desk, reports).run()
 
 
-@pytest.mark.parametrize(
-    ("health", "credentials", "kinds", "asked", "found"),
-    [
-        (Health.OK, OLD, {"password"}, ["check"], Health.OK),
-        (Health.EXPIRED, OLD, {"password"}, ["check", "log in"], Health.OK),
-        (Health.EXPIRED, OLD, {"qr"}, ["check"], Health.EXPIRED),
-        (Health.EXPIRED, Credentials(), {"password"}, ["check"], Health.EXPIRED),
-        (Health.NEEDS_LOGIN, OLD, {"password"}, ["check"], Health.NEEDS_LOGIN),
-        (Health.COOLING, OLD, {"password"}, ["check"], Health.COOLING),
-    ],
-    ids=lambda one: one.value if isinstance(one, Health) else "",
-)
-def test_the_password_is_used_when_the_session_has_expired_and_it_can_be(
-    health: Health, credentials: Credentials, kinds: set[str], asked: list[str], found: Health
-) -> None:
-    platform = Platform(health, frozenset(kinds))
-    outcome = visit(platform, credentials)
-    assert platform.asked == asked
-    assert outcome.verdict is not None
-    assert (outcome.verdict.health, outcome.verdict.credential_version) == (found, 3)
-    assert outcome.verdict.refreshed == (FRESH if "log in" in asked else None)
-
-
-def test_a_password_login_that_wants_a_person_shows_nobody_a_code_and_says_so() -> None:
-    outcome = visit(Platform(Health.EXPIRED, wants_a_person=True), OLD)
-    assert outcome.failure is not None
-    assert outcome.failure.code == "login_required"
+def test_a_check_only_asks_and_a_login_only_logs_in() -> None:
+    platform = Platform(Health.EXPIRED)
+    checked = visit(platform, OLD)
+    assert checked.verdict is not None
+    assert (checked.verdict.health, platform.asked) == (Health.EXPIRED, ["check"])
 
 
 def test_a_login_that_a_person_asked_for_shows_its_code() -> None:
