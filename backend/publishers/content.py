@@ -36,6 +36,10 @@ SILENT = frozenset({"script", "style", "head", "template", "title", "noscript"})
 # Elements that hold something which no list above can carry: their loss is told.
 TELLING = ("iframe", "video", "audio", "object", "embed", "svg", "canvas", "form", "input", "math")
 SCHEMES = frozenset({"http", "https", "mailto", "data"})
+TAG = re.compile(r"<(/?)([a-z][a-z0-9]*)")
+VOID = frozenset({"br", "hr", "img"})
+MAX_DEPTH = 100
+MAX_PARTS = 40_000
 KEPT_CLASS = re.compile(r"math|inline|block|(?:lang|language)-[\w+#.-]{1,40}")
 
 
@@ -128,6 +132,17 @@ def language_of(block: Tag) -> str:
             if head in {"language", "lang"} and language:
                 return language
     return str(block.get("lang") or "")
+
+
+def is_too_intricate(html: str) -> bool:
+    """Whether sanitized HTML is nested so deeply, or of so many parts, that no tree of it can be walked in reasonable time."""
+    depth = 0
+    for count, found in enumerate(TAG.finditer(html), 1):
+        if found.group(2) not in VOID:
+            depth += -1 if found.group(1) else 1
+        if depth > MAX_DEPTH or count > MAX_PARTS:
+            return True
+    return False
 
 
 def has_something(html: str) -> bool:

@@ -8,17 +8,20 @@ from urllib.parse import urlsplit
 from backend.domain.errors import CascadeError, InvalidInput
 from backend.domain.publishing import Credentials, Manuscript
 from backend.publishers import pictures
-from backend.publishers.content import has_something, html_of, tree_of
+from backend.publishers.content import has_something, html_of, is_too_intricate, tree_of
 
 NO_LIMIT = 0
 
 
 def empty(platform: str, manuscript: Manuscript) -> tuple[CascadeError, ...]:
-    """No title, or nothing to show."""
+    """No title, nothing to show, or more than can be looked at."""
     found: list[CascadeError] = []
     if not manuscript.title.strip():
         found.append(InvalidInput("no_title", platform=platform))
-    if not has_something(html_of(manuscript.content, manuscript.content_format)):
+    html = html_of(manuscript.content, manuscript.content_format)
+    if is_too_intricate(html):
+        found.append(InvalidInput("too_intricate", platform=platform))
+    elif not has_something(html):
         found.append(InvalidInput("no_content", platform=platform))
     return tuple(found)
 
@@ -31,7 +34,10 @@ def unfit(
     length = len(manuscript.title.strip())
     if max_title and length > max_title:
         found.append(InvalidInput("long_title", platform=platform, length=length, limit=max_title))
-    root = tree_of(html_of(manuscript.content, manuscript.content_format))
+    html = html_of(manuscript.content, manuscript.content_format)
+    if is_too_intricate(html):
+        return tuple(found)
+    root = tree_of(html)
     images = (manuscript.cover, *pictures.sources(root))
     if not embedded and any(one.startswith("data:") for one in images):
         found.append(InvalidInput("embedded_image", platform=platform))

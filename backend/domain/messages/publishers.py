@@ -83,6 +83,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The title has {length} characters; {platform} takes {limit}.",
         "标题有 {length} 个字符；{platform} 最多允许 {limit} 个。",
     ),
+    "too_intricate": (
+        "The article is nested too deeply or has too many parts to be brought to {platform}; simplify or divide it.",
+        "文章嵌套过深或元素过多，无法发布到 {platform}；请简化或拆分。",
+    ),
     "no_content": (
         "The article has no content that {platform} could show.",
         "文章没有 {platform} 可以显示的内容。",
