@@ -185,7 +185,11 @@ class ReportRequest(ChildRequest):
     results: list[Record] = Field(default_factory=list, max_length=MAX_RESULTS)
     planned_at: AwareDatetime | None = None
     execution: OptionalId = None
-    items: list[Record] = Field(default_factory=list, max_length=MAX_ITEMS)
+    items: list[Record] = Field(
+        default_factory=list,
+        max_length=MAX_ITEMS,
+        examples=[[{"mp_id": "f-1", "status": "success", "articles": []}]],
+    )
 
 
 class HeartbeatAnswer(Answer):
