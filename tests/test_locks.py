@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = ("requirements.txt", "requirements-dev.txt")
 BENCH = "requirements-bench.txt"
+BROWSER = "requirements-browser.txt"
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
@@ -51,7 +52,7 @@ def _asked() -> list[tuple[str, str]]:
     project = PROJECT["project"]
     runtime = [*project["dependencies"], *PROJECT["build-system"]["requires"]]
     both = [(lock, text) for text in runtime for lock in LOCKS]
-    extras = {"requirements-dev.txt": "dev", BENCH: "bench"}
+    extras = {"requirements-dev.txt": "dev", BENCH: "bench", BROWSER: "browser"}
     return both + [
         (lock, text) for lock, extra in extras.items() for text in project["optional-dependencies"][extra]
     ]
@@ -68,6 +69,12 @@ def test_what_the_project_asks_for_is_locked_at_an_allowed_version(lock: str, te
 def test_tests_run_with_the_versions_that_users_get() -> None:
     runtime, everything = pins("requirements.txt"), pins("requirements-dev.txt")
     assert {name: versions for name, versions in runtime.items() if everything.get(name) != versions} == {}
+
+
+def test_the_browser_comes_with_the_versions_that_users_and_tests_have() -> None:
+    runtime, tested, extra = (pins(lock) for lock in ("requirements.txt", "requirements-dev.txt", BROWSER))
+    assert {name: versions for name, versions in runtime.items() if extra.get(name) != versions} == {}
+    assert {name: versions for name, versions in extra.items() if tested.get(name) != versions} == {}
 
 
 def test_benchmarks_run_with_the_versions_of_the_tests_and_bring_nothing_into_their_locks() -> None:
