@@ -298,6 +298,8 @@ def test_a_child_runs_each_tick_once_while_its_parent_is_away_and_tells_of_it_la
         child.autonomy.turn()
     (entry,) = child.journal.entries()
     assert is_own(entry.allocation_id)
+    assert child.autonomy.run_due(child.clock) == 0
+    assert child.copy.begin_tick(task.id, child.clock.replace(second=0), [("a",)]) == []
     assert held(child.journal, child.kept) == ()
     (order,) = child.work({one: FetchResult(drafts("a")) for one in task.feed_ids})
     assert sorted(feed.url for feed in order.feeds) == ["https://example.com/0", "https://example.com/1"]

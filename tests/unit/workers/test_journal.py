@@ -160,7 +160,14 @@ def test_many_takers_get_each_piece_once(journal: Journal, tmp_path: Path) -> No
 def test_a_fork_gets_a_connection_of_its_own(journal: Journal, tmp_path: Path) -> None:
     (one, other) = pieces(1, 1)
     filled(journal, one)
-    in_child(lambda: filled(journal, other))
+    before = journal._database._connected()
+
+    def fill() -> None:
+        (tmp_path / "own").write_text(str(journal._database._connected() is not before))
+        filled(journal, other)
+
+    in_child(fill)
+    assert (tmp_path / "own").read_text() == "True"
     assert len(journal.entries()) == 2
     journal.drop(one.allocation_id, 1)
     assert [entry.allocation_id for entry in Journal(tmp_path / "journal.db").entries()] == [
