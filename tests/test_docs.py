@@ -18,7 +18,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 COMMAND = re.compile(r"\./cascade((?: +[a-z][a-z0-9-]*)+)")
 VARIABLE = re.compile(r"\b(?:CASCADE|GUNICORN)_[A-Z_]+\b")
 # Read by the launcher and the tests, before there are settings.
-OTHER_VARIABLES = {"CASCADE_DATA_DIR", "CASCADE_CONFIG", "CASCADE_ADMIN_PASSWORD"}
+OTHER_VARIABLES = {"CASCADE_EXTRAS", "CASCADE_DATA_DIR", "CASCADE_CONFIG", "CASCADE_ADMIN_PASSWORD"}
 
 
 def named(page: Path) -> str:
