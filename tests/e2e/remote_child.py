@@ -48,6 +48,13 @@ class RemoteChild(System):
             return from_text((self.data_dir / FILE).read_text())
         return None
 
+    @property
+    def node_id(self) -> str:
+        """Which node it is."""
+        found = self.condition()
+        assert found is not None
+        return found.node_id
+
     def running(self) -> int:
         """How many feeds its workers have in work."""
         found = self.condition()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,11 +15,13 @@ import yaml
 from backend.store.tables import Allocation, WorkItem
 from tests.building import rows_of
 from tests.e2e.job import Job, with_feeds
+from tests.e2e.leaks import Planted, Search
 from tests.e2e.remote_child import RemoteChild
 from tests.e2e.system import System, kill
 from tests.servers import wait_until
 from tests.standins.feeds import FeedServer
 from tests.standins.receivers import ReceiverServer
+from tests.standins.webhook_receiver import WebhookReceiver
 
 LEASES = {"CASCADE_LEASE_SECONDS": "6", "CASCADE_RENEW_SECONDS": "2"}
 NAMES = ("Lyon", "里昂")
@@ -166,6 +170,33 @@ def test_while_the_parent_is_down_the_children_finish_what_they_hold_and_tell_al
     ]
     assert (lost, held > 0) == ([], True)
     assert {row.attempts for row in rows_of(job.engine, WorkItem) if row.run_id == run_id} == {1}
+
+
+@pytest.mark.timeout(180)
+def test_an_article_is_published_by_a_child_whose_disk_never_holds_the_credentials(
+    world: tuple[System, list[RemoteChild]], tmp_path: Path
+) -> None:
+    parent, children = world
+    child, planted = children[1], Planted("the account's secret", "planted-9f2c71d0a4-secret")
+    with WebhookReceiver() as hook:
+        hook.add_account("alice", secret=planted.value)
+        fields, article = tmp_path / "fields.json", tmp_path / "hello.md"
+        fields.write_text(
+            json.dumps({"url": f"{hook.base}/articles", "secret": planted.value})
+        )
+        article.write_text("# Hello from afar\n\nSome text.\n")
+        account = ("account", "add", "alice", "--platform", "webhook", "--node", child.name, "--fields")
+        parent.last_line(*account, str(fields))
+        parent.last_line("publish", str(article), "--platform", "webhook", "--account", "alice", "--wait")
+        assert hook.articles() == Counter({("alice", "Hello from afar"): 1})
+    assert {row.node_id for row in rows_of(parent.engine(), Allocation) if row.kind == "publish"} == {
+        child.node_id
+    }
+    search = Search((planted,))
+    for file in [*child.data_dir.rglob("*"), child.stdout, child.stderr]:
+        if file.is_file():
+            search.look("file", str(file), file.read_bytes())
+    assert (search.found, search.looked_at["file"] > 5) == ([], True)
 
 
 def test_a_second_machine_with_the_same_identity_is_refused_with_a_sentence(

@@ -60,8 +60,8 @@ class Parent:
     def node(self) -> Node:
         """Lyon, as the database has it."""
         engine = build_engine(self.settings, pooled=False)
-        [found] = [one for one in rows_of(engine, Node) if one.name == "Lyon"]
-        return found
+        nodes: list[Node] = [one for one in rows_of(engine, Node) if one.name == "Lyon"]
+        return nodes[0]
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_one_command_makes_a_child_and_shows_no_secret(parent: Parent, child: Ca
     file = child.data_dir / "config.yaml"
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.read_text().startswith("# ours\nlog_level: WARNING\n")
-    assert section(child)["api_key"] in said
+    assert str(section(child)["api_key"]) in said
     assert str(section(child)["api_secret"]) not in said
     assert said.splitlines()[-1] == "ok"
     # The check leaves the node's place free for the child that starts next.
