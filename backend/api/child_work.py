@@ -207,7 +207,7 @@ def report_result(body: ReportRequest) -> ReportAnswer:
 def _merge_tick(body: ReportRequest) -> ReportAnswer:
     node, policy = asking_node(), parts().children.policy
     told = body.model_dump(include={"task_id", "planned_at", "items"}) | {
-        "execution": body.execution or new_id()
+        "execution": (body.execution or new_id())[:36]
     }
     report = wire.from_plain(TickReport, told)
     reporter = autonomy.Reporter(node.id, node.name)

@@ -6,9 +6,9 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
-from backend.api.schemas.common import Answer, ChildRequest, Id, OptionalId, OrEmpty, PageQuery
+from backend.api.schemas.common import Answer, ChildRequest, Id, Moment, OptionalId, OrEmpty, PageQuery
 from backend.domain.children import count, text, usable_id
 from backend.domain.nodes import OutboxReport
 from backend.domain.protocol import PROTOCOL, Capabilities
@@ -183,7 +183,7 @@ class ReportRequest(ChildRequest):
 
     task_id: Id
     results: list[Record] = Field(default_factory=list, max_length=MAX_RESULTS)
-    planned_at: AwareDatetime | None = None
+    planned_at: Moment | None = None
     execution: OptionalId = None
     items: list[Record] = Field(
         default_factory=list,

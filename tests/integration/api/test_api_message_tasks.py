@@ -235,3 +235,17 @@ def test_a_deleted_task_is_gone_with_its_feeds_list(api: Api, admin: FlaskClient
     assert data(admin.delete(f"{TASKS}/{task_id}")) is None
     assert data(admin.get(f"{TASKS}/{task_id}"), 404)["error"] == "not_found"
     assert feed_baselines(api) == {}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_remote_node_is_named_to_collect_the_task_by_itself_and_taken_off_again(api: Api) -> None:
+    admin = api.as_role("admin")
+    node = data(admin.post("/api/v1/cascade/nodes", json={"name": "far"}))
+    task_id = add_task(admin, cron_exp="0 * * * *", autonomous_node_id=node["id"])
+    assert data(admin.get(f"{TASKS}/{task_id}"))["autonomous_node_id"] == node["id"]
+    refused = field_errors(admin.put(f"{TASKS}/{task_id}", json={"autonomous_node_id": "nobody"}))
+    assert "is no remote node" in refused["autonomous_node_id"]
+    assert data(admin.put(f"{TASKS}/{task_id}", json={"autonomous_node_id": ""}))["autonomous_node_id"] == ""
+    data(admin.put(f"{TASKS}/{task_id}", json={"autonomous_node_id": node["id"]}))
+    data(admin.delete(f"/api/v1/cascade/nodes/{node['id']}"))
+    assert data(admin.get(f"{TASKS}/{task_id}"))["autonomous_node_id"] == ""
