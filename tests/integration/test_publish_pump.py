@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from redis import Redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
+from sqlalchemy.orm import Session
 
 from backend.dispatch import publish_pump
 from backend.dispatch.pump import Limits, pump
 from backend.dispatch.queues import announcements, job_id, next_announcement, waiting_jobs
+from backend.domain.identifiers import new_id
 from backend.domain.publish_admission import PublishLimits
-from backend.store import publish_admission
+from backend.store import account_errands, publish_admission
 from backend.store.columns import now
+from backend.store.planning import take_pump_lock
 from backend.store.session import read, transact
 from backend.store.tables import Allocation, Node, PublishAccount, PublishTask
 from tests import building
@@ -188,8 +192,9 @@ def test_a_visit_that_a_person_asked_for_asks_for_no_health(engine: Engine, heal
 def test_accounts_that_cannot_be_visited_do_not_hide_those_that_can(engine: Engine) -> None:
     building.make_node(engine)
     long_due = datetime.now(UTC) - timedelta(days=1)
-    for number in range(3):
-        make_account(engine, f"away {number}", node_id="gone", check_due_at=long_due)
+    away = {"platform": "webhook", "node_id": "gone", "credentials": "", "check_due_at": long_due}
+    rows = [{"id": new_id(), "name": f"away {number}"} | away for number in range(account_errands.AT_ONCE)]
+    transact(engine, lambda session: session.execute(insert(PublishAccount), rows))
     make_account(engine, "off", is_active=False, check_due_at=long_due)
     reachable = make_account(engine, "here", check_due_at=datetime.now(UTC) - timedelta(seconds=1))
     assert place(engine, limits=ONE_AT_A_TIME) == 1
@@ -197,6 +202,18 @@ def test_accounts_that_cannot_be_visited_do_not_hide_those_that_can(engine: Engi
 
 
 # --- everything at once
+
+
+@pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+def test_nobody_places_publish_work_beside_whoever_has_the_pump(engine: Engine) -> None:
+    building.make_node(engine)
+    make_tasks(engine, make_account(engine))
+    with ThreadPoolExecutor(1) as pool, Session(engine) as session, session.begin():
+        take_pump_lock(session)
+        other = pool.submit(place, engine)
+        assert wait([other], timeout=0.5).not_done
+        assert slots(engine) == {}
+    assert other.result(10) == 1
 
 
 @pytest.mark.parametrize("backend", ["mariadb"], indirect=True)

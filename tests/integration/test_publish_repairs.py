@@ -14,7 +14,9 @@ from backend.dispatch.pump import pump
 from backend.dispatch.queue_repairs import LostFinder
 from backend.dispatch.queues import job_id, waiting_jobs
 from backend.dispatch.repairs import replan_gone
+from backend.store import publish_repairs as store
 from backend.store.columns import now
+from backend.store.session import transact
 from backend.store.tables import Allocation, Node, PublishAccount, PublishTask
 from tests import building
 from tests.building import LIMITS, change, row_of
@@ -43,7 +45,13 @@ def queued(engine: Engine) -> str:
 
 def test_healthy_work_is_left_alone(engine: Engine, queued: str) -> None:
     assert mended(engine) == {}
+    # Also by a sweeper that read it before it was well.
+    allocation = row_of(engine, Allocation)
+    assert transact(engine, lambda session: store.wait_again(session, [queued])) == 0
+    assert transact(engine, lambda session: store.end_taskless(session, [allocation.id])) == 0
+    assert transact(engine, lambda session: store.free_slots(session, [allocation.id])) == 0
     assert row_of(engine, PublishTask, queued).state == "queued"
+    assert slots(engine) == {allocation.account_id: "publish"}
 
 
 @pytest.mark.parametrize(
