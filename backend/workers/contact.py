@@ -30,12 +30,22 @@ log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 10.0
 SIGN_OFF_SECONDS = 3.0
+SPREAD_SECONDS = 30.0
+# As the parent waits (`store.recovery.DRAIN_SECONDS`), and what a beat and the drain itself may take of it.
+GAP_SECONDS = 30.0
+LATE_SECONDS = 22.0
 
 
 class InstanceRefused(ConfigurationError):
     """Another live process has this node's identity: this one must stop."""
 
     default_code = "refused"
+
+
+def longest_return(lease_seconds: float) -> float:
+    """Over how many seconds children may spread what they kept: after a gap, the parent waits for one lease and half a minute before
+    it recovers what it heard nothing of, and a beat may come a quarter of a minute late."""
+    return min(SPREAD_SECONDS, lease_seconds + GAP_SECONDS - LATE_SECONDS)
 
 
 @dataclass(slots=True)
@@ -58,7 +68,9 @@ class Contact:
         """A beat went through. After an absence, what waits here is drained a little later, so that not all children come at once."""
         with self.lock:
             if self.away_since is not None:
-                self.drain_after = self.clock() + return_wait(self.away_seconds, self.roll())
+                self.drain_after = self.clock() + return_wait(
+                    self.away_seconds, self.roll(), longest_return(heard.lease_seconds)
+                )
                 log.info("the parent is back after %.0f s", self.away_seconds)
             self.heard, self.away_since = heard, None
 

@@ -23,7 +23,7 @@ from tests.standins.feeds import FeedServer
 from tests.standins.receivers import ReceiverServer
 from tests.standins.webhook_receiver import WebhookReceiver
 
-LEASES = {"CASCADE_LEASE_SECONDS": "6", "CASCADE_RENEW_SECONDS": "2"}
+LEASES = {"CASCADE_LEASE_SECONDS": "15", "CASCADE_RENEW_SECONDS": "5"}
 NAMES = ("Lyon", "里昂")
 CAPACITY = "15"
 
@@ -181,9 +181,7 @@ def test_an_article_is_published_by_a_child_whose_disk_never_holds_the_credentia
     with WebhookReceiver() as hook:
         hook.add_account("alice", secret=planted.value)
         fields, article = tmp_path / "fields.json", tmp_path / "hello.md"
-        fields.write_text(
-            json.dumps({"url": f"{hook.base}/articles", "secret": planted.value})
-        )
+        fields.write_text(json.dumps({"url": f"{hook.base}/articles", "secret": planted.value}))
         article.write_text("# Hello from afar\n\nSome text.\n")
         account = ("account", "add", "alice", "--platform", "webhook", "--node", child.name, "--fields")
         parent.last_line(*account, str(fields))
