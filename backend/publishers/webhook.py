@@ -27,6 +27,7 @@ from backend.domain.publishing import (
 from backend.domain.signing import signature_headers
 from backend.publishers import fitting, refusing
 from backend.publishers.content import html_of, left_out, markdown_of
+from backend.publishers.conversation import object_of
 
 NAME = "Webhook"
 SECONDS = 30.0
@@ -96,7 +97,7 @@ class WebhookPublisher:
         response = self._send("POST", body, order.credentials, desk, {"Idempotency-Key": order.key})
         if not 200 <= response.status < 300:
             raise self._trouble(response, order.credentials)
-        answer = _object(response.body)
+        answer = object_of(response)
         return Published(str(answer.get("id") or order.key), _address(answer.get("url")))
 
     def find_published(self, order: PublishOrder, desk: Desk) -> Finding:
@@ -141,14 +142,6 @@ def _article(order: PublishOrder) -> dict[str, Any]:
         "cover": manuscript.cover,
         "author": order.credentials.fields.get("author", ""),
     }
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def _address(value: object) -> str:

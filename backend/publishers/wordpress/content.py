@@ -11,8 +11,9 @@ from bs4 import Tag
 from backend.domain.ports import Desk
 from backend.publishers import pictures
 from backend.publishers.content import classes
+from backend.publishers.conversation import object_of
 from backend.publishers.evidence import normal
-from backend.publishers.wordpress.wire import NAME, Site, id_of, list_of, object_of
+from backend.publishers.wordpress.wire import NAME, Site, id_of, list_of
 
 
 def dress(root: Tag) -> tuple[str, ...]:

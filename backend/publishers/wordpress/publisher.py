@@ -24,9 +24,10 @@ from backend.domain.publishing import (
 )
 from backend.publishers import fitting, refusing
 from backend.publishers.content import html_of, inner_html, left_out, tree_of
+from backend.publishers.conversation import object_of
 from backend.publishers.evidence import SLACK, Evidence, Listed, State, by_their_clock, decide
 from backend.publishers.wordpress.content import bring_embedded, dress, media, terms
-from backend.publishers.wordpress.wire import NAME, SECONDS, Site, id_of, list_of, object_of
+from backend.publishers.wordpress.wire import NAME, SECONDS, Site, id_of, list_of
 
 NEEDED = ("url", "username", "password")
 PAGE_SIZE = 50

@@ -13,6 +13,7 @@ from backend.domain.errors import WorkError
 from backend.domain.ports import Desk, HttpRequest, HttpResponse
 from backend.domain.publishing import Credentials
 from backend.publishers import refusing
+from backend.publishers.conversation import object_of
 
 NAME = "WordPress"
 SECONDS = 30.0
@@ -129,23 +130,13 @@ def _plain(said: object) -> str:
     return html.unescape(str(said or ""))
 
 
-def object_of(response: HttpResponse) -> dict[str, Any]:
-    """The answer's JSON object, empty when it is none."""
-    answer = _json(response)
-    return answer if isinstance(answer, dict) else {}
-
-
 def list_of(response: HttpResponse) -> list[dict[str, Any]] | None:
     """The answer's JSON list of objects, `None` when it is none."""
-    answer = _json(response)
-    return [one for one in answer if isinstance(one, dict)] if isinstance(answer, list) else None
-
-
-def _json(response: HttpResponse) -> Any:
     try:
-        return json.loads(response.body)
+        answer = json.loads(response.body)
     except (ValueError, RecursionError):
         return None
+    return [one for one in answer if isinstance(one, dict)] if isinstance(answer, list) else None
 
 
 def id_of(answer: Mapping[str, Any]) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from backend.domain.errors import WorkError
+from backend.publishers.conversation import object_of
 from backend.publishers.evidence import State, normal
-from backend.publishers.zhihu.wire import ZHUANLAN, Conversation, Hidden, needed, object_of
+from backend.publishers.zhihu.wire import ZHUANLAN, Conversation, Hidden, needed
 
 MAX_TOPICS = 3
 

@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 from backend.domain.errors import WorkError
+from backend.publishers.conversation import object_of
 from backend.publishers.evidence import SLACK, Listed, State
 from backend.publishers.zhihu.drafts import article_url
-from backend.publishers.zhihu.wire import WWW, Conversation, Hidden, object_of
+from backend.publishers.zhihu.wire import WWW, Conversation, Hidden
 
 PAGE_SIZE = 20
 PAGES = 3

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from backend.domain.errors import WorkError
 from backend.domain.ports import Desk, HttpRequest, HttpResponse
+from backend.publishers.conversation import object_of
 from backend.publishers.pictures import Picture, is_remote, read, unusable
 from backend.publishers.refusing import stop_if_told
-from backend.publishers.zhihu.wire import API, NAME, ZHUANLAN, Conversation, object_of
+from backend.publishers.zhihu.wire import API, NAME, ZHUANLAN, Conversation
 
 STORE = "https://zhihu-pics-upload.zhimg.com"
 BUCKET = "zhihu-pics"

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from backend.domain.errors import WorkError
 from backend.domain.ports import Desk
 from backend.domain.publishing import Cookie, Credentials, LoginPrompt, LoginSight
-from backend.publishers.zhihu.wire import NAME, WWW, Conversation, needed, object_of
+from backend.publishers.conversation import object_of
+from backend.publishers.zhihu.wire import NAME, WWW, Conversation, needed
 
 SIGNIN = f"{WWW}/signin"
 CODES = f"{WWW}/api/v3/account/api/login/qrcode"

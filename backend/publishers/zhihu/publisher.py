@@ -28,6 +28,7 @@ from backend.domain.publishing import (
 )
 from backend.publishers import pictures, refusing
 from backend.publishers.content import html_of, left_out, tree_of
+from backend.publishers.conversation import object_of
 from backend.publishers.evidence import Evidence, State, by_their_clock, decide
 from backend.publishers.fitting import unfit
 from backend.publishers.zhihu import drafts, finding, images
@@ -42,7 +43,6 @@ from backend.publishers.zhihu.wire import (
     WWW,
     Conversation,
     error_of,
-    object_of,
     raise_trouble,
 )
 

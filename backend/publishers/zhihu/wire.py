@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlencode, urlsplit
 
-from backend.domain.credentials import cookie_line, live_cookies, renewed
 from backend.domain.errors import WorkError
-from backend.domain.ports import Desk, HttpRequest, HttpResponse
-from backend.domain.publishing import Credentials
+from backend.domain.ports import Desk, HttpResponse
+from backend.domain.publishing import Cookie, Credentials
 from backend.publishers import refusing
+from backend.publishers.conversation import Exchange, object_of
 
 NAME = "Zhihu"
 WWW = "https://www.zhihu.com"
 ZHUANLAN = "https://zhuanlan.zhihu.com"
 API = "https://api.zhihu.com"
-# Cookies belong to a browser: Zhihu looks askance at a session that changes it with every call.
-BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36"
 SECONDS = 30.0
 HUMAN_CHECK, RISK, SIGNATURE, TICKET = 40352, 40362, 10003, 100
 RISK_SECONDS = 1800.0
@@ -36,10 +33,12 @@ class Conversation:
     """Calls with one account's cookies, which it may renew meanwhile."""
 
     def __init__(self, credentials: Credentials, desk: Desk, seconds: float = SECONDS) -> None:
-        self._credentials = credentials
-        self._desk = desk
-        self._seconds = seconds
-        self.cookies = credentials.cookies
+        self._exchange = Exchange(credentials, desk, seconds)
+
+    @property
+    def cookies(self) -> tuple[Cookie, ...]:
+        """The cookies as they are now."""
+        return self._exchange.cookies
 
     def call(
         self,
@@ -59,38 +58,20 @@ class Conversation:
             headers["Content-Type"], body = "application/json", json.dumps(content).encode()
         elif form is not None:
             headers["Content-Type"], body = "application/x-www-form-urlencoded", urlencode(form).encode()
-        response = self._send(method, url, headers, body, repeatable)
+        response = self._exchange.send(method, url, headers, body, repeatable=repeatable)
         if not (200 <= response.status < 300 or response.status in expected):
-            raise_trouble(response, self._credentials, repeatable=repeatable)
-        return response
-
-    def _send(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | None, repeatable: bool
-    ) -> HttpResponse:
-        seconds = max(1.0, min(self._seconds, self._desk.seconds_left()))
-        request = HttpRequest(method, url, headers, body, seconds, follow_redirects=False)
-        try:
-            response = self._desk.http.send(request)
-        except WorkError as error:
-            error.ambiguous = error.ambiguous and not repeatable
-            raise
-        host = urlsplit(url).hostname or ""
-        self.cookies = renewed(self.cookies, response.cookies, host, datetime.now(UTC))
+            raise_trouble(response, self._exchange.credentials, repeatable=repeatable)
         return response
 
     def _headers(self, url: str, referer: str) -> dict[str, str]:
-        host, now = urlsplit(url).hostname or "", datetime.now(UTC)
         origin = urlsplit(referer)
         headers = {
-            "User-Agent": BROWSER,
             "Accept": "application/json, text/plain, */*",
             "x-requested-with": "fetch",
             "Origin": f"{origin.scheme}://{origin.netloc}",
             "Referer": referer,
-            "Cookie": cookie_line(self.cookies, host, now),
         }
-        token = live_cookies(self.cookies, host, now).get("_xsrf", "")
-        if token:
+        if token := self._exchange.cookie("_xsrf", urlsplit(url).hostname or ""):
             headers["x-xsrftoken"] = unquote(token)
         return headers
 
@@ -138,15 +119,6 @@ def error_of(response: HttpResponse) -> tuple[int, str]:
     said = told.get("toast_message") or told.get("message") or ""
     number = code if isinstance(code, int) and not isinstance(code, bool) else 0
     return number, str(said)
-
-
-def object_of(response: HttpResponse) -> dict[str, Any]:
-    """The answer's JSON object, empty when it is none."""
-    try:
-        answer = json.loads(response.body)
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def needed(answer: dict[str, Any], name: str, read: Callable[[Any], str] = str) -> str:
