@@ -188,7 +188,7 @@ class ReportRequest(ChildRequest):
     items: list[Record] = Field(
         default_factory=list,
         max_length=MAX_ITEMS,
-        examples=[[{"mp_id": "f-1", "status": "success", "articles": []}]],
+        examples=[[{"item_id": "0193…", "feed_id": "f-1"}]],
     )
 
 
