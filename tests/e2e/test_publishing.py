@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import select
 
+from backend.store.cipher import Cipher
+from backend.store.rotating import sealed_columns
 from tests.e2e.publishing import ACCOUNTS, PIXEL, TASKS, Publishing, running, steps
 
 COOKIES = "z_c0={secret}; _xsrf=x"
@@ -93,3 +96,33 @@ def test_what_waits_for_a_login_goes_on_when_somebody_has_scanned_the_code(publi
         story = publishing.wait_for_status(visitor, held["id"], "success")
         assert steps(story)[-4:] == ["pending", "queued", "running", "success"]
         assert visitor.ask("GET", f"{ACCOUNTS}/{account}")["health"] == "ok"
+
+
+@pytest.mark.timeout(180)
+def test_the_secret_key_changes_while_work_runs(publishing: Publishing) -> None:
+    key = publishing.system.data_dir / "secret.key"
+    old = key.read_text().strip()
+    publishing.hook.add_account("turned", secret="another secret of a hook")
+    with publishing.visitor() as visitor:
+        credentials = {"url": "https://hooks.example.com/in", "secret": "another secret of a hook"}
+        body = {"platform": "webhook", "name": "turned", "credentials": credentials}
+        account = visitor.ask("POST", ACCOUNTS, json=body)["id"]
+        publishing.hook.tell("slow", call="publish", account="turned", seconds=3.0, times=1)
+        during = {"title": "During", "content": "Text.", "account_id": account}
+        task = visitor.ask("POST", TASKS, json=during)["id"]
+        publishing.wait_for_status(visitor, task, "running")
+        publishing.command("secrets", "rotate", "--grace", "1")
+    new = key.read_text().strip()
+    assert new != old
+    assert "," not in new
+    engine, cipher = publishing.system.engine(), Cipher(new)
+    with engine.execution_options(reading=True).connect() as connection:
+        for one in sealed_columns():
+            tokens = connection.scalars(select(one.column).where(one.column != "")).all()
+            assert all(cipher.decrypt(token) for token in tokens), one.name
+    engine.dispose()
+    # The earlier login has ended with the old key.
+    with publishing.visitor() as visitor:
+        publishing.wait_for_status(visitor, task, "success")
+        after = {"title": "Afterwards", "content": "Text.", "account_id": account}
+        publishing.wait_for_status(visitor, visitor.ask("POST", TASKS, json=after)["id"], "success")
