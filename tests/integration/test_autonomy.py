@@ -47,6 +47,7 @@ class Task:
     id: str
     node_id: str
     feed_ids: list[str]
+    began_at: datetime
 
     def merge(self, report: TickReport, node_id: str = "") -> Merged:
         reporter = Reporter(node_id or self.node_id, "far away")
@@ -56,13 +57,9 @@ class Task:
         item = TickItem(self.feed_ids[feed], FetchResult(drafts(*keys)))
         return TickReport(self.id, planned_at, execution, (item,))
 
-    @property
-    def now(self) -> datetime:
-        return read(self.engine, ticks.clock)
-
     def hour(self, ago: int = 0) -> datetime:
-        """A full hour so many hours ago."""
-        return self.now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=ago)
+        """A full hour so many hours ago, as the test began."""
+        return self.began_at.replace(minute=0, second=0, microsecond=0) - timedelta(hours=ago)
 
     def fire(self) -> int:
         """What a beat does that can hear from children."""
@@ -75,7 +72,7 @@ def task(engine: Engine) -> Task:
     node_id = building.make_third_party(engine, "far", instance=INSTANCE)
     feed_ids = building.make_feeds(engine, 2)
     task_id = building.make_task(engine, feed_ids, cron_exp=HOURLY, autonomous_node_id=node_id)
-    return Task(engine, task_id, node_id, feed_ids)
+    return Task(engine, task_id, node_id, feed_ids, read(engine, ticks.clock))
 
 
 def test_a_report_makes_the_ticks_run_with_its_articles_and_their_deliveries(task: Task) -> None:
