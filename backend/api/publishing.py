@@ -22,6 +22,7 @@ from backend.api.schemas.publishing import (
     ClearAnswer,
     ClearRequest,
     ConfirmRequest,
+    GroupRequest,
     LimitsAnswer,
     LimitsQuery,
     NewTaskAnswer,
@@ -31,6 +32,7 @@ from backend.api.schemas.publishing import (
     PublishQuery,
     PublishRequest,
     PublishStoryAnswer,
+    TargetRequest,
 )
 from backend.dispatch import progress, publish_interventions
 from backend.dispatch.queues import try_wake
@@ -75,8 +77,24 @@ def add_task(body: PublishRequest) -> NewTaskAnswer:
 @declare(Access.OPERATOR, creates=True, body_bytes=BATCH_BYTES)
 def add_batch(body: BatchRequest) -> BatchAnswer:
     """Publish up to 100 articles, each accepted or refused by itself; what exceeds one's limits waits."""
+    return _together(body.tasks)
+
+
+@publishing.post("/group")
+@declare(Access.OPERATOR, creates=True, body_bytes=BODY_BYTES)
+def add_group(body: GroupRequest) -> BatchAnswer:
+    """Publish one article to several accounts, each accepted or refused by itself: a bad one never touches the others."""
+    shared = body.model_dump(exclude={"targets"})
+    return _together([shared | _own(one) for one in body.targets])
+
+
+def _own(target: TargetRequest | dict[str, Any]) -> dict[str, Any]:
+    return target if isinstance(target, dict) else target.model_dump(exclude_none=True)
+
+
+def _together(tasks: Sequence[PublishRequest | Mapping[str, Any]]) -> BatchAnswer:
     group_id = new_id()
-    wanted = [(new_id(), _try(one, group_id)) for one in body.tasks]
+    wanted = [(new_id(), _try(one, group_id)) for one in tasks]
     good = {task_id: one for task_id, one in wanted if isinstance(one, NewPublish)}
     refused = dict(zip(good, _create(good), strict=True))
     done = [

@@ -55,6 +55,35 @@ class BatchRequest(Request):
     )
 
 
+class TargetRequest(Request):
+    """One account that a group's article is for; what it says itself counts before what the group says."""
+
+    account_id: Id
+    platform: Platform | None = None
+    title: Title | None = None
+    tags: list[Tag] | None = Field(None, max_length=MAX_TAGS)
+    cover: str | None = Field(None, max_length=2048, pattern=ADDRESS)
+    draft: bool | None = None
+    scheduled_at: Moment | None = None
+
+
+class GroupRequest(Request):
+    """One article for several accounts: a task for each target, with its own state and result."""
+
+    title: Title
+    content: str = Field(min_length=1, max_length=MAX_CONTENT, examples=["# Hello\n\nFirst words."])
+    content_format: Literal["markdown", "html"] = "markdown"
+    cover: str = Field("", max_length=2048, pattern=ADDRESS)
+    tags: list[Tag] = Field([], max_length=MAX_TAGS)
+    draft: bool = False
+    scheduled_at: Moment | None = None
+    priority: Whole = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY)
+    force: bool = False
+    targets: list[Annotated[TargetRequest | dict[str, Any], Field(union_mode="left_to_right")]] = Field(
+        min_length=1, max_length=MAX_BATCH, examples=[[{"account_id": "0193…"}]]
+    )
+
+
 class PublishPath(Request):
     """Which publish task."""
 

@@ -112,11 +112,13 @@ DECIDED = {
         "PUT /api/v1/publish/accounts/<id:account_id>/credentials",
         "POST /api/v1/publish/accounts/<id:account_id>/login",
         "GET /api/v1/publish/accounts/<id:account_id>/login-code",
+        "GET /api/v1/publish/accounts/<id:account_id>/login-screenshot",
         "POST /api/v1/publish/tasks",
         "POST /api/v1/publish/tasks/<id:publish_id>/cancel",
         "POST /api/v1/publish/tasks/<id:publish_id>/confirm",
         "POST /api/v1/publish/tasks/<id:publish_id>/retry",
         "POST /api/v1/publish/tasks/batch",
+        "POST /api/v1/publish/tasks/group",
         "POST /api/v1/publish/tasks/clear",
     },
     Access.ADMIN: {

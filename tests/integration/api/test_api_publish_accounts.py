@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from backend.domain.identifiers import new_id
-from backend.store import nodes
+from backend.store import login_screenshots, nodes
 from backend.store.session import transact
-from backend.store.tables import PublishAccount
+from backend.store.tables import LoginScreenshot, PublishAccount
 from tests.building import change, rows_of
 from tests.integration.api.harness import Api, data
 from tests.integration.api.publishing import ACCOUNTS, SECRET, URL, add_account, add_article
@@ -107,6 +108,7 @@ def test_owners_see_their_own_accounts_and_admins_all(api: Api, author: FlaskCli
         ("POST", "/check", None),
         ("POST", "/login", None),
         ("GET", "/login-code", None),
+        ("GET", "/login-screenshot", None),
     ):
         answer = stranger.open(f"{ACCOUNTS}/{account}{path}", method=method, json=body)
         assert answer.status_code == 404, path
@@ -182,6 +184,21 @@ def test_the_code_to_log_in_with_is_a_picture_while_it_is_good(api: Api, author:
     put_code(api, account, timedelta(minutes=-1))
     assert author.get(path).status_code == 404
     assert data(author.get(f"{ACCOUNTS}/{account}"))["login_code_until"] is None
+
+
+def test_the_screenshot_of_a_login_is_seen_by_its_owner_until_the_account_is_deleted(
+    api: Api, author: FlaskClient
+) -> None:
+    account = add_account(author)
+    path = f"{ACCOUNTS}/{account}/login-screenshot"
+    assert data(author.get(path), 404)["error"] == "no_login_screenshot"
+    cipher, image = api.parts.cipher, base64.b64encode(b"\xff\xd8 a picture").decode()
+    transact(api.engine, lambda session: login_screenshots.keep(session, cipher, account, image))
+    answer = author.get(path)
+    assert (answer.mimetype, answer.data) == ("image/jpeg", b"\xff\xd8 a picture")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert author.delete(f"{ACCOUNTS}/{account}").status_code == 200
+    assert rows_of(api.engine, LoginScreenshot) == []
 
 
 def test_an_account_with_open_tasks_is_not_deleted(author: FlaskClient) -> None:

@@ -113,6 +113,32 @@ def test_a_batch_is_taken_one_by_one(author: FlaskClient) -> None:
     assert {one["id"] for one in listed["list"]} == {done["list"][0]["id"], done["list"][5]["id"]}
 
 
+def test_one_article_goes_to_several_accounts_and_a_bad_target_never_touches_the_others(
+    author: FlaskClient,
+) -> None:
+    one, other = add_account(author, "one"), add_account(author, "other")
+    targets = [
+        {"account_id": one},
+        {"account_id": "nobody"},
+        {"account_id": other, "title": "Other words", "tags": ["b"]},
+        {"account_id": one, "platform": "zhihu"},
+        {"title": "nowhere"},
+    ]
+    body = {"title": "Hello", "content": "To everybody.", "tags": ["a"], "targets": targets}
+    done = data(author.post(f"{TASKS}/group", json=body))
+    assert [bool(one["id"]) for one in done["list"]] == [True, False, True, False, False]
+    assert [sorted(one["errors"]) for one in done["list"][1::2]] == [["account_id"], ["platform"]]
+    assert list(done["list"][4]["errors"]) == ["account_id"]
+    listed = data(author.get(TASKS, query_string={"group_id": done["group_id"]}))["list"]
+    assert {one["account_id"]: (one["title"], one["tags"]) for one in listed} == {
+        one: ("Hello", ["a"]),
+        other: ("Other words", ["b"]),
+    }
+    first, second = (done["list"][index]["id"] for index in (0, 2))
+    assert data(author.post(f"{TASKS}/{first}/cancel"))["status"] == "cancelled"
+    assert data(author.get(f"{TASKS}/{second}"))["status"] == "pending"
+
+
 def test_a_batch_has_one_to_a_hundred_articles(author: FlaskClient) -> None:
     for count in (0, 101):
         many = [article("any", str(number)) for number in range(count)]
