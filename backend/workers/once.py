@@ -70,7 +70,7 @@ class Round:
         finally:
             self.outbox.drain(ledger)
             # What a start that ran on collected by itself.
-            self.remote.kept(self.identity.node_id).drain(TickTeller(self.parent, self.remote.copy()))
+            self.remote.kept(self.place.node_id).drain(TickTeller(self.parent, self.remote.copy()))
             self._teller(contact).sign_off()
             self.remote.instances(self.place.node_id, self.instance).forget(self.instance)
         return RoundReport(claimed, begun, self.outbox.report().entries)

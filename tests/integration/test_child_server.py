@@ -18,7 +18,7 @@ from backend.api.context import MetricsPart
 from backend.dispatch import queues
 from backend.dispatch.node_calls import signed
 from backend.domain.condition import Condition
-from backend.store.credentials import hash_secret
+from backend.domain.identifiers import hash_secret
 
 KEY, SECRET = "CN0123456789", "CS9876543210"
 PAIR = {"Authorization": f"AK-SK {KEY}:{SECRET}"}
