@@ -32,7 +32,7 @@ def settle(session: Session, terms: Terms, node_id: str, outcome: Outcome) -> St
     """See `phases.settle`; what is another node's counts as superseded. Staged chunks go, whatever came of them."""
     own = _own_part(session, node_id, outcome)
     standing = Standing.SUPERSEDED if own is None else phases.settle(session, terms, own)
-    staging.drop(session, [outcome.execution])
+    staging.drop(session, node_id, outcome.execution)
     return standing
 
 

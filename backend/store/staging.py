@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
@@ -37,15 +36,15 @@ def stage(session: Session, node_id: str, chunk: Chunk) -> None:
     Raises `TooManyRequests` when the node has too much here that it does not settle.
     """
     execution = chunk.lease.execution
-    held = session.scalar(
-        select(func.coalesce(func.sum(CHUNKS.c.size), 0)).where(CHUNKS.c.node_id == node_id)
-    )
+    key = f"{execution}.{chunk.number}"
+    others = (CHUNKS.c.node_id == node_id, CHUNKS.c.id != key)
+    held = session.scalar(select(func.coalesce(func.sum(CHUNKS.c.size), 0)).where(*others))
     if (held or 0) + len(chunk.content) > NODE_BYTES:
         raise TooManyRequests(
             "too_much_staged", retry_after=TRY_AGAIN_SECONDS, megabytes=(held or 0) // MEGABYTE
         )
-    key = f"{execution}.{chunk.number}"
-    session.execute(delete(CHUNKS).where(CHUNKS.c.id == key, CHUNKS.c.content != chunk.content))
+    changed = (CHUNKS.c.id == key, CHUNKS.c.node_id == node_id, CHUNKS.c.content != chunk.content)
+    session.execute(delete(CHUNKS).where(*changed))
     row = {
         "id": key,
         "node_id": node_id,
@@ -78,6 +77,6 @@ def assemble(session: Session, node_id: str, lease: Lease, count: int, sha256: s
     return packed
 
 
-def drop(session: Session, executions: Sequence[str]) -> None:
-    """Forget the chunks of these executions: their outcome was applied, or refused."""
-    session.execute(delete(CHUNKS).where(CHUNKS.c.execution.in_(executions)))
+def drop(session: Session, node_id: str, execution: str) -> None:
+    """Forget the chunks of the node's execution: its outcome was applied, or refused."""
+    session.execute(delete(CHUNKS).where(CHUNKS.c.execution == execution, CHUNKS.c.node_id == node_id))

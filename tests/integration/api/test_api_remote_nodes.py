@@ -6,10 +6,11 @@ import secrets
 from dataclasses import replace
 
 import pytest
+from redis import Redis
 from sqlalchemy import select
 
 from backend.api import door
-from backend.dispatch import repairs
+from backend.dispatch import progress, repairs
 from backend.domain import wire
 from backend.domain.identifiers import new_id
 from backend.domain.nodes import OutboxReport, why_feeds_wait
@@ -256,6 +257,20 @@ def test_beats_never_renew_the_work_of_our_own_nodes_and_renewals_do_also_before
     assert lease_left(api) > 40
 
 
+def test_how_far_work_is_travels_with_its_renewals_to_whoever_waits_for_it(
+    api_with_redis: Api, redis_client: Redis
+) -> None:
+    node = make_remote(api_with_redis)
+    order, account = begun(api_with_redis, node), new_id()
+    change(api_with_redis.engine, Allocation, account_id=account)
+    lease = lease_of(order)
+    data(node.call(lease, "renew", Renewal((lease,), {order.allocation_id: "login", new_id(): "upload"})))
+    assert progress.read(redis_client, [account]) == {account: "login"}
+    stranger = make_remote(api_with_redis, "stranger")
+    data(stranger.call(lease, "renew", Renewal((lease,), {order.allocation_id: "lies"})))
+    assert progress.read(redis_client, [account]) == {account: "login"}
+
+
 def test_nobody_renews_settles_or_checkpoints_the_work_of_another_node(api: Api) -> None:
     node = make_remote(api)
     order = begun(api, node)
@@ -402,6 +417,7 @@ def test_a_node_can_not_fill_the_database_with_chunks_and_old_ones_go(
     monkeypatch.setattr("backend.store.staging.NODE_BYTES", 1000)
     stage(node, order, 0, 2, b"x" * 600)
     stage(node, order, 1, 2, b"x" * 600, 429)
+    stage(node, order, 0, 2, b"x" * 600)
     change(api.engine, StagedChunk, created_at=now(-90_000))
     assert forget(api.engine)["sweep_old_chunks"] == 1
 
