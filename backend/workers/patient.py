@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 import time
 from types import FrameType
@@ -47,8 +49,11 @@ class PatientWorker(BaseWorker):
             maintenance_interval=MAINTENANCE_SECONDS,
             log_job_description=False,
             serializer=JSONSerializer,
+            # RQ would ask Redis for this machine's address here, before anything can be done without Redis.
+            prepare_for_work=False,
             **options,
         )
+        self.hostname, self.pid = socket.gethostname(), os.getpid()
         self._next_suspension = 0.0
         self._next_look = 0.0
         self._ends_well = False

@@ -215,7 +215,7 @@ def test_confirming_only_asks(study: Study) -> None:
     assert doubtful.publish.submitted
     draft = study.reported[0]
     assert isinstance(draft, DraftSaved)
-    submitted = {"draft_id": draft.draft_id, "submitted_at": datetime.now(UTC)}
+    submitted: dict[str, Any] = {"draft_id": draft.draft_id, "submitted_at": datetime.now(UTC)}
     found = study.work(study.order(mode=Mode.CONFIRM, **submitted))
     # The mark counts, whatever the mode says.
     again = study.work(study.order(mode=Mode.PUBLISH, **submitted))

@@ -262,3 +262,57 @@ def ignore_nothing() -> int:
     """Wait for a signal's default action."""
     threading.Event().wait(20)
     return 0
+
+
+def on_demand(clock: Clock, count: int, waiting: Callable[[], int]) -> tuple[Supervisor, list[Child]]:
+    """Children that run on demand, under a supervisor that forks nothing."""
+    children = [Child(f"w{number}", lambda: 0, counted=False, on_demand=True) for number in range(count)]
+    pids = iter(range(1000, 2000))
+    supervisor = Supervisor(children, 5.0, clock=clock, fork=lambda _main: next(pids), demand=waiting)
+    return supervisor, children
+
+
+def test_children_on_demand_start_with_the_work_and_no_more_of_them_than_it_needs() -> None:
+    clock, waiting = Clock(), [0]
+    supervisor, children = on_demand(clock, 4, lambda: waiting[0])
+    supervisor._start_missing()
+    assert [bool(child.pid) for child in children] == [False] * 4
+    waiting[0] = 2
+    for _ in range(3):
+        # What has just started takes a moment until it takes its job.
+        supervisor._start_missing()
+        clock.now += 0.2
+    assert [bool(child.pid) for child in children] == [True, True, False, False]
+    clock.now += 5.0
+    supervisor._start_missing()
+    assert all(child.pid for child in children)
+
+
+def test_a_child_on_demand_that_died_comes_back_and_one_that_ended_well_does_not() -> None:
+    clock = Clock()
+    supervisor, [child] = on_demand(clock, 1, lambda: 0)
+    child.pid, child.started = 1000, clock.now
+    supervisor._note(child, signal.SIGKILL)
+    clock.now = child.not_before
+    supervisor._start_missing()
+    # It may have taken a job along that nothing else tells of.
+    assert child.pid
+    supervisor._note(child, 0)
+    supervisor._start_missing()
+    assert not child.pid
+
+
+def test_who_did_the_work_of_a_dead_worker_is_told_with_it() -> None:
+    told = list[Death]()
+    vitals = Vitals()
+    child = Child("worker", lambda: 0, vitals=vitals, on_demand=True)
+    supervisor = Supervisor([child], 5.0, clock=Clock(), on_death=told.append)
+    vitals.renew()
+    vitals.note_horse("a horse")
+    supervisor._note(child, signal.SIGKILL)
+    assert [one.worker for one in told] == [vitals.worker, "a horse"]
+    told.clear()
+    vitals.renew()
+    assert vitals.horse() == ""
+    supervisor._note(child, signal.SIGKILL)
+    assert [one.worker for one in told] == [vitals.worker]
