@@ -135,11 +135,9 @@ class RealWordPress(Server):
         return True
 
     def _environment(self) -> dict[str, str]:
-        # A page that calls its own server needs a second process.
         folders = [str(path) for path in self._unpacked.glob("usr/lib/*-linux-gnu")]
         return {
             "LD_LIBRARY_PATH": ":".join(folders),
-            "PHP_CLI_SERVER_WORKERS": "3",
             "HTTP_HOST": f"127.0.0.1:{self.port}",
             "PATH": "/usr/bin:/bin",
         }
