@@ -9,7 +9,7 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from backend.bootstrap import load_settings
+from backend.bootstrap import build_publish_limits, load_settings
 from backend.cli import options
 from backend.cli.alerts import COLUMNS as ALERT_COLUMNS
 from backend.cli.alerts import alert_row
@@ -19,6 +19,7 @@ from backend.cli.output import as_json, note, result
 from backend.cli.scheduling import scheduler_words
 from backend.cli.tables import table
 from backend.dispatch.health import readiness
+from backend.domain.publish_admission import PublishLimits
 from backend.store.alerts import list_alerts
 from backend.store.nodes import list_nodes
 from backend.store.runs import list_runs
@@ -55,16 +56,17 @@ def _look(settings: Settings) -> dict[str, Any]:
         with named_redis(settings) as redis:
             health = asdict(readiness(engine, redis, verbose=True, flow_seconds=settings.alarm_flow_seconds))
         migrated = next(one["ok"] for one in health["checks"] if one["name"] == "migrations")
-        return health | (read(engine, _stored) if migrated else {})
+        limits = build_publish_limits(settings)
+        return health | (read(engine, lambda session: _stored(session, limits)) if migrated else {})
     finally:
         engine.dispose()
 
 
-def _stored(session: Session) -> dict[str, Any]:
+def _stored(session: Session, limits: PublishLimits) -> dict[str, Any]:
     return {
         "nodes": [asdict(one) | {"reason": spoken(one.why)} for one in list_nodes(session)],
         "runs": [asdict(one) for one in list_runs(session, RUNS_SHOWN)],
-        "waiting": [_waiting(one) for one in waiting(session)],
+        "waiting": [_waiting(one) for one in waiting(session, limits)],
         "alerts": [alert_row(one) for one in list_alerts(session, only_open=True)[0]],
     }
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from backend.domain.identifiers import first_id_of
 from backend.domain.nodes import availability
+from backend.domain.publish_admission import PublishLimits
 from backend.domain.waiting import (
     AllocationFacts,
     Backoff,
@@ -22,13 +23,15 @@ from backend.domain.waiting import (
     why_item_waits,
 )
 from backend.domain.why import Why
+from backend.store import publish_waiting
 from backend.store.allocation_views import OPEN, count_allocations
 from backend.store.columns import now
 from backend.store.scene import scene, sending_facts_of
-from backend.store.tables import Allocation, Delivery, Host, WorkItem
+from backend.store.tables import Allocation, Delivery, Host, PublishTask, WorkItem
 
 # Work that ended today was made since yesterday; older stragglers are not worth a scan.
 LOOK_BACK = timedelta(days=1)
+ACCOUNTS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,29 @@ class WaitingGroup:
         return self.why.sentence()
 
 
-def waiting(session: Session) -> list[WaitingGroup]:
-    """Waiting work items and deliveries by reason, the largest group of each kind first."""
+def waiting(session: Session, limits: PublishLimits | None = None) -> list[WaitingGroup]:
+    """Waiting work items, deliveries and publish tasks by reason, the largest group of each kind first."""
     at = scene(session)
-    return [*waiting_items(session, at), *_deliveries(session, at)]
+    return [
+        *waiting_items(session, at),
+        *_deliveries(session, at),
+        *_publishes(session, limits or PublishLimits(), at),
+    ]
+
+
+def _publishes(session: Session, limits: PublishLimits, at: Scene) -> list[WaitingGroup]:
+    """Publish tasks by why the first of their account waits. For admins: the reasons name users' accounts."""
+    query = (
+        select(PublishTask.state, func.count(), func.min(PublishTask.created_at), func.min(PublishTask.id))
+        .where(PublishTask.state.in_(publish_waiting.WAITING))
+        .group_by(PublishTask.state, PublishTask.account_id)
+        .order_by(func.count().desc())
+        .limit(ACCOUNTS_SHOWN)
+    )
+    rows = session.execute(query).all()
+    told = publish_waiting.waits(session, [row[3] for row in rows], limits, at)
+    groups = [WaitingGroup("publish", told[row[3]].why, row[1], row[2]) for row in rows if row[3] in told]
+    return _merged(groups)
 
 
 def waiting_items(session: Session, at: Scene, run_ids: Sequence[str] | None = None) -> list[WaitingGroup]:

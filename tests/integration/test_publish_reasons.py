@@ -19,6 +19,7 @@ from backend.store.publish_waiting import waits
 from backend.store.scene import Asker, Explained, explain, scene
 from backend.store.session import read, transact
 from backend.store.tables import PublishAccount, PublishTask
+from backend.store.waiting import waiting
 from tests import building
 from tests.building import LIMITS, change, row_of
 from tests.publishing import make_account, make_tasks
@@ -99,6 +100,19 @@ def test_what_a_node_has_and_what_has_ended_is_told_too(engine: Engine) -> None:
     assert why(engine, task).why.code == "why_workers_busy"
     change(engine, PublishTask, task, state="failed", error_message="The platform said no.")
     assert "The platform said no" in why(engine, task).why.sentence()
+
+
+def test_what_waits_is_counted_by_reason_for_whoever_runs_the_system(engine: Engine) -> None:
+    for name in ("ana", "bob"):
+        for task in make_tasks(engine, make_account(engine, name, health="expired"), 3):
+            change(engine, PublishTask, task, state="held")
+    make_tasks(engine, make_account(engine, "away", node_id="gone"), 5)
+    found = read(engine, lambda session: waiting(session, WIDE))
+    assert [(one.kind, one.why.code, one.count) for one in found] == [
+        ("publish", "why_publish_no_node", 5),
+        ("publish", "why_account_expired", 3),
+        ("publish", "why_account_expired", 3),
+    ]
 
 
 def test_nobody_is_told_of_somebody_elses_task(engine: Engine) -> None:
