@@ -14,7 +14,7 @@ from backend.bootstrap import build_publish_limits
 from backend.cli import options
 from backend.cli.accounts import account_named, of_user, publishers
 from backend.cli.article_files import read_article
-from backend.cli.language import say, spoken
+from backend.cli.language import language, say, spoken
 from backend.cli.opening import Place, opened
 from backend.cli.output import as_json, note, result
 from backend.cli.publish_waiting import await_task
@@ -22,7 +22,7 @@ from backend.cli.tables import listing
 from backend.dispatch import progress
 from backend.dispatch import publish_interventions as interventions
 from backend.dispatch.queues import try_wake
-from backend.domain.errors import InvalidInput
+from backend.domain.errors import CascadeError, InvalidInput
 from backend.domain.identifiers import new_id
 from backend.domain.manuscripts import Written
 from backend.domain.publish_checks import check_manuscript
@@ -71,7 +71,13 @@ def publish() -> None:
 
 @publish.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--account", "name", required=True, help="The account, by name or id.")
+@click.option(
+    "--account",
+    "names",
+    required=True,
+    multiple=True,
+    help="The account, by name or id; several times: to each of them.",
+)
 @click.option("--platform", help="Its platform, where several accounts have the name.")
 @of_user
 @click.option("--draft", is_flag=True, help="Save a draft and publish nothing.")
@@ -89,9 +95,10 @@ def article(
     wait: bool,
     as_data: bool,
     data_dir: Path | None,
+    names: tuple[str, ...],
     **told: Any,
 ) -> None:
-    """Publish the article in FILE (Markdown or HTML); the id of its task is the last line.
+    """Publish the article in FILE (Markdown or HTML); the id of its task is the last line, one line for each account.
 
     Front matter (YAML between two lines of ---) may say title, tags, cover, draft and scheduled_at. Pictures beside the
     file travel inside the article.
@@ -100,7 +107,9 @@ def article(
     if draft:
         written = replace(written, manuscript=replace(written.manuscript, draft=True))
     with opened(data_dir) as place:
-        task_id = _create(place, written, **told)
+        if len(names) > 1:
+            context.exit(_everywhere(place, written, names, as_data=as_data, wait=wait, **told))
+        task_id = _create(place, written, names[0], None, **told)
         if wait:
             context.exit(_report(await_task(place, task_id), as_data))
         if not read(place.engine, live_beats):
@@ -108,11 +117,32 @@ def article(
         _print(task_id, as_data)
 
 
+def _everywhere(
+    place: Place, written: Written, names: Sequence[str], *, as_data: bool, wait: bool, **told: Any
+) -> int:
+    """One task for each account; a bad one never touches the others. The exit code: 1 if any was refused or did not end well."""
+    group_id, tasks, code = new_id(), dict[str, str](), 0
+    for name in dict.fromkeys(names):
+        try:
+            tasks[name] = _create(place, written, name, group_id, **told)
+        except CascadeError as error:
+            code = 1
+            note(f"{name}: {error.sentence(language())}")
+    if wait:
+        return max([code, *(_report(await_task(place, task_id), as_data) for task_id in tasks.values())])
+    if as_data:
+        as_json({"group_id": group_id, "tasks": tasks})
+    else:
+        result("\n".join(tasks.values()))
+    return code
+
+
 def _create(
     place: Place,
     written: Written,
-    *,
     name: str,
+    group_id: str | None,
+    *,
     platform: str | None,
     user: str | None,
     priority: int,
@@ -125,6 +155,7 @@ def _create(
         manuscript=written.manuscript,
         scheduled_at=written.scheduled_at,
         priority=priority,
+        group_id=group_id,
         force=force,
     )
     task_id = new_id()

@@ -112,6 +112,21 @@ def test_an_article_file_becomes_a_task_once(cli: Cascade, database: Engine, tmp
     assert cli.ok("publish", file, "--account", "hook", "--force") != row.id
 
 
+def test_one_file_goes_to_several_accounts_and_a_bad_one_never_touches_the_others(
+    cli: Cascade, database: Engine, tmp_path: Path
+) -> None:
+    add_hook(cli, "one")
+    add_hook(cli, "other")
+    accounts = ("--account", "one", "--account", "nobody", "--account", "other", "--account", "one")
+    told = cli.run("publish", article(tmp_path), *accounts)
+    assert told.exit_code == 1
+    assert "nobody" in told.stderr
+    rows = rows_of(database, PublishTask)
+    assert sorted(told.stdout.split()) == sorted(row.id for row in rows)
+    assert len(rows) == 2
+    assert len({row.group_id for row in rows}) == 1
+
+
 REFUSED = {
     "![x](missing.png)": "missing.png",
     "![x](/etc/hosts.png)": "relative",
