@@ -62,7 +62,7 @@ class Press:
 
     def task(self) -> PublishTask:
         """The only one."""
-        [task] = rows_of(self.engine, PublishTask)
+        task: PublishTask = rows_of(self.engine, PublishTask)[0]
         return task
 
     def horses(self) -> list[psutil.Process]:
