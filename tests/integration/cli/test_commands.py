@@ -204,7 +204,7 @@ def test_errors_and_notes_are_chinese_under_a_chinese_locale(cli: Cascade) -> No
     cli.environment["LANG"] = "zh_CN.UTF-8"
     assert "不是订阅源地址" in cli.refusal("feed", "add", "nonsense")
     assert "已创建数据库" in cli.run("feed", "list").stderr
-    assert "找不到运行记录、工作项、分配任务或推送 nothing" in cli.refusal("why", "nothing")
+    assert "找不到运行记录、工作项、分配任务、推送或发布任务 nothing" in cli.refusal("why", "nothing")
 
 
 def test_nodes_say_in_chinese_why_they_get_no_work(cli: Cascade) -> None:
