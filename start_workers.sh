@@ -15,12 +15,13 @@ root=$(CDPATH='' cd -- "$(dirname -- "$script")" && pwd -P) || exit 2
 case ${1-} in
     -h | --help)
         cat <<'USAGE'
-Usage: start_workers.sh [--node NAME] [--workers N] [--metrics-port PORT] [QUEUE …]
+Usage: start_workers.sh [--node NAME] [--workers N] [--publish-workers M] [--metrics-port PORT] [QUEUE …]
 
 Starts N worker processes for each queue and keeps them running; SIGTERM or Ctrl-C stops them warm.
+A queue for publishing gets up to M (CASCADE_PUBLISH_WORKERS), while there is work for them.
 Without a queue: the queues of the node, or `default` (deliveries) without --node; on a child's machine
 (cascade.node_type: child) the queues of that child.
-Queues are named in full, for example node:node-1 does not serve wildcards.
+Queues are named in full, for example node:node-1 node:node-1:publish; RQ does not serve wildcards.
 Works on the data directory in CASCADE_DATA_DIR (default: var beside this script).
 USAGE
         exit 0
