@@ -19,7 +19,7 @@ from backend.cli.language import language, say
 from backend.cli.opening import address_of, reachable_engine
 from backend.dispatch.broker import connect, redis_address
 from backend.dispatch.health import queue_health
-from backend.dispatch.queues import DEFAULT_QUEUE
+from backend.dispatch.queues import DEFAULT_QUEUE, PUBLISH_SUFFIX
 from backend.domain.errors import CascadeError, ConfigurationError
 from backend.store.node_views import NodeView
 from backend.store.nodes import list_nodes
@@ -193,10 +193,13 @@ def look_at_work(engine: Engine, redis: Redis | None) -> Iterator[Finding]:
             detail = say("queue_ok", consumers=queue.consumers, waiting=queue.waiting)
             yield Finding(f"queue {queue.name}", detail)
             continue
+        if queue.name.endswith(PUBLISH_SUFFIX) and not queue.waiting:
+            yield Finding(f"queue {queue.name}", say("queue_on_demand"))
+            continue
         fix = (
             say("fix_default_queue")
             if queue.name == DEFAULT_QUEUE
-            else say("fix_queue", node=nodes[queue.name].name)
+            else say("fix_queue", node=nodes[queue.name.removesuffix(PUBLISH_SUFFIX)].name)
         )
         yield Finding(f"queue {queue.name}", say("queue_unserved", waiting=queue.waiting), fix)
     yield from look_at_remote_nodes(one for one in nodes.values() if one.transport == "remote")

@@ -214,6 +214,10 @@ WORDS: dict[str, tuple[str, str]] = words_child.WORDS | {
     ),
     "fix_up": ("start ./cascade up", "运行 ./cascade up"),
     "queue_ok": ("{consumers} workers, {waiting} jobs wait", "{consumers} 个 worker，{waiting} 个任务等待"),
+    "queue_on_demand": (
+        "nothing waits; its workers start when something does",
+        "没有等待的任务；有任务时会自动启动 worker",
+    ),
     "queue_unserved": ("no worker serves it, {waiting} jobs wait", "没有 worker，{waiting} 个任务等待"),
     "fix_default_queue": ("run ./start_workers.sh", "运行 ./start_workers.sh"),
     "fix_queue": (

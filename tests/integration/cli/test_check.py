@@ -77,6 +77,14 @@ def test_queues_without_workers_are_found_by_name(cli: Cascade, redis_server: Re
     assert found["queue node:beijing-1"]["problem"]
     assert "./start_workers.sh --node Beijing 1" in found["queue node:beijing-1"]["fix"]
     assert found["queue default"]["problem"]
+    # Its workers start when there is work.
+    assert not found["queue node:beijing-1:publish"]["problem"]
+    with redis_server.client() as redis:
+        redis.rpush("rq:queue:node:beijing-1:publish", "a-job")
+        redis.sadd("rq:queues", "rq:queue:node:beijing-1:publish")
+        unserved = findings(cli)["queue node:beijing-1:publish"]
+        redis.delete("rq:queue:node:beijing-1:publish")
+    assert "./start_workers.sh --node Beijing 1" in unserved["fix"]
 
 
 def test_a_schema_that_is_behind_is_found(cli: Cascade) -> None:
