@@ -55,18 +55,22 @@ def _diagnose(
 def _look_at_child_machine(settings: Settings) -> Iterator[Finding]:
     yield Finding("configuration", say("settings_read", file=settings.config_file or say("no_file")))
     yield look_at_directory(settings.data_dir)
+    if (settings.data_dir / "secret.key").exists():
+        # The first start makes it.
+        yield look_at_key(settings)
+    yield from look_at_plugins()
     yield from look_at_child(settings)
 
 
 def _look(settings: Settings) -> Iterator[Finding]:
+    if settings.node_type == "child":
+        # The rest is the parent's.
+        yield from _look_at_child_machine(settings)
+        return
     yield Finding("configuration", say("settings_read", file=settings.config_file or say("no_file")))
     yield look_at_directory(settings.data_dir)
     yield look_at_key(settings)
     yield from look_at_plugins()
-    if settings.node_type == "child":
-        # The rest is the parent's.
-        yield from look_at_child(settings)
-        return
     redis, redis_findings = look_at_redis(settings.redis_url)
     engine, database_findings = look_at_database(settings)
     yield from database_findings
@@ -189,6 +193,9 @@ def look_at_work(engine: Engine, redis: Redis | None) -> Iterator[Finding]:
         yield Finding("beat", say("beat_none"), say("fix_up"))
     nodes = {one.queue: one for one in read(engine, list_nodes)}
     for queue in queue_health(engine, redis):
+        if queue.name.endswith(PUBLISH_SUFFIX) and not queue.waiting:
+            # Its workers start when there is work.
+            continue
         if queue.consumers:
             detail = say("queue_ok", consumers=queue.consumers, waiting=queue.waiting)
             yield Finding(f"queue {queue.name}", detail)

@@ -185,27 +185,35 @@ def test_check_names_remote_nodes_without_credentials_and_silent_ones(cli: Casca
 def test_check_on_a_child_names_what_its_config_lacks(cli: Cascade) -> None:
     cli.environment |= {"CASCADE_NODE_TYPE": "child", "CASCADE_PARENT_URL": "http://p.example"}
     result = cli.run("check", "--json")
-    rows = [one for one in json.loads(result.stdout) if one["subject"] == "child"]
-    assert [one["detail"] for one in rows] == [
-        "cascade.node_type is child, but cascade.enabled is not true",
-        "missing: cascade.api_key, cascade.api_secret",
+    [found] = [one for one in json.loads(result.stdout) if one["subject"] == "child"]
+    lines = [line.strip() for line in found["detail"].strip().splitlines()]
+    assert [line.split(" (")[0] for line in lines] == [
+        "cascade.enabled: must be true",
+        "cascade.api_key: is missing",
+        "cascade.api_secret: is missing",
     ]
+    assert all(str(cli.data_dir / "config.yaml") in line for line in lines)
 
 
 def test_check_on_a_child_tells_what_is_wrong_with_its_parent(cli: Cascade) -> None:
     def parent(exchange: Exchange) -> None:
-        known = exchange.header("Authorization") == "AK-SK CNgood:CSgood"
-        exchange.answer(200 if known else 401, b'{"code": 0, "data": {"status": "alive"}}')
+        known = exchange.header("Authorization") == "AK-SK CNgood:CSgood" or "/livez" in exchange.head
+        body = (
+            b'{"code": 0, "message": "ok", "data": null}'
+            if known
+            else b'{"code": 401, "message": "no", "data": {}}'
+        )
+        exchange.answer(200 if known else 401, body)
 
     cli.environment |= {"CASCADE_ENABLED": "true", "CASCADE_NODE_TYPE": "child", "CASCADE_API_KEY": "CNgood"}
     with OddServer({"*": parent}) as server:
         cli.environment |= {"CASCADE_PARENT_URL": server.url, "CASCADE_API_SECRET": "CSgood"}
-        assert findings(cli)["parent"]["detail"] == f"{server.url} answers and knows this node"
+        assert findings(cli)["credentials"]["detail"] == "the parent knows CNgood"
         cli.environment["CASCADE_API_SECRET"] = "CSbad"
-        assert "does not accept these credentials" in findings(cli)["parent"]["detail"]
+        assert "./cascade node credentials NAME" in findings(cli)["credentials"]["fix"]
         assert "CSbad" not in cli.run("check").output
     cli.environment["CASCADE_PARENT_URL"] = f"http://127.0.0.1:{free_port()}"
-    assert "refuses the connection" in findings(cli)["parent"]["detail"]
+    assert "refuses the connection" in findings(cli)["connection"]["detail"]
 
 
 def test_a_token_is_shown_once_with_the_command_that_uses_it(cli: Cascade) -> None:
