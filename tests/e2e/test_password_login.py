@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -90,12 +91,19 @@ def test_a_human_check_needs_a_person_who_can_see_it(page: SigninServer, login: 
 
 def test_a_changed_page_is_named_with_what_it_lacks(page: SigninServer, login: Login) -> None:
     page.mode = "changed"
-    with pytest.raises(WorkError) as failed:
-        login.run()
-    assert (failed.value.code, failed.value.permanent) == ("login_page_changed", True)
-    assert "input[name=username]" in str(failed.value)
+    verdict = login.run()
+    assert (verdict.health, verdict.code) == (Health.NEEDS_LOGIN, "login_page_changed")
+    assert "input[name=username]" in verdict.reason
     assert page.attempts == []
     assert login.picture().startswith(b"\xff\xd8")
+
+
+def test_a_stop_ends_the_browser_and_says_nothing_about_the_account(page: SigninServer, login: Login) -> None:
+    login.desk = replace(login.desk, wait=lambda _: True)
+    with pytest.raises(WorkError) as stopped:
+        login.run()
+    assert stopped.value.code == "publish_stopped"
+    assert page.attempts == []
 
 
 def test_without_a_browser_the_sentence_says_what_to_install(
@@ -103,7 +111,6 @@ def test_without_a_browser_the_sentence_says_what_to_install(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     login.desk = Desk(login.desk.http, lambda _: None, lambda _: False, lambda: 120.0, {})
-    with pytest.raises(WorkError) as failed:
-        login.run()
-    assert failed.value.code == "browser_missing"
-    assert "Chromium" in str(failed.value)
+    verdict = login.run()
+    assert (verdict.health, verdict.code) == (Health.NEEDS_LOGIN, "browser_missing")
+    assert "Chromium" in verdict.reason

@@ -44,29 +44,38 @@ def by_password(
     desk: Desk,
     show: Callable[[LoginSight], None],
 ) -> tuple[Cookie, ...] | AccountVerdict:
-    """The cookies of the new session, or what a person must know. Raises `WorkError`."""
+    """The cookies of the new session; else a verdict that a person is needed, and why. Raises `WorkError` only for a stop.
+
+    Nothing of this is tried again by itself: a password that is typed in again and again locks its account.
+    """
     desk.tell("login: opening the browser")
-    told = _walk(_order(credentials, desk.options), desk)
-    if told.get("screenshot"):
-        show(LoginScreenshot(account_id, str(told["screenshot"])))
-    ending, detail = (
-        told.get("ending"),
-        excerpt(str(told.get("detail") or ""), refusing.secrets_of(credentials)),
-    )
-    if ending == "logged_in":
-        cookies = parse_cookies(told["cookies"])
-        # Where a relay showed the page, the browser took its host for Zhihu.
-        relayed = PAGE_OPTION in desk.options
-        return tuple(replace(one, domain=DOMAIN) for one in cookies) if relayed else cookies
-    if ending == "human_check":
-        error = WorkError("login_required", platform=NAME, place=f"{WWW}/signin")
-    elif ending == "refused":
-        error = WorkError("password_refused", platform=NAME, detail=detail)
-    elif ending == "changed":
-        raise WorkError("login_page_changed", permanent=True, platform=NAME, what=detail)
-    else:
-        raise WorkError("login_page_silent", platform=NAME, detail=detail)
-    return AccountVerdict(account_id, version, Health.NEEDS_LOGIN, error.code, str(error))
+    try:
+        told = _walk(_order(credentials, desk.options), desk)
+        if told.get("screenshot"):
+            show(LoginScreenshot(account_id, str(told["screenshot"])))
+        return _cookies(told, credentials, relayed=PAGE_OPTION in desk.options)
+    except WorkError as error:
+        if error.code == "publish_stopped":
+            raise
+        return AccountVerdict(account_id, version, Health.NEEDS_LOGIN, error.code, str(error))
+
+
+def _cookies(told: dict[str, Any], credentials: Credentials, *, relayed: bool) -> tuple[Cookie, ...]:
+    """What the browser brought. Raises `WorkError` for every other ending."""
+    detail = excerpt(str(told.get("detail") or ""), refusing.secrets_of(credentials))
+    match told.get("ending"):
+        case "logged_in":
+            cookies = parse_cookies(told["cookies"])
+            # Where a relay showed the page, the browser took its host for Zhihu.
+            return tuple(replace(one, domain=DOMAIN) for one in cookies) if relayed else cookies
+        case "human_check":
+            raise WorkError("login_required", platform=NAME, place=f"{WWW}/signin")
+        case "refused":
+            raise WorkError("password_refused", platform=NAME, detail=detail)
+        case "changed":
+            raise WorkError("login_page_changed", platform=NAME, what=detail)
+        case _:
+            raise WorkError("login_page_silent", platform=NAME, detail=detail)
 
 
 def _order(credentials: Credentials, options: Mapping[str, str]) -> dict[str, Any]:
