@@ -15,7 +15,7 @@ import pytest
 from backend.domain.errors import WorkError
 from backend.domain.identifiers import new_id
 from backend.domain.orders import Outcome, WorkOrder
-from backend.domain.ports import Checkpoint, HttpRequest, HttpResponse, Standing
+from backend.domain.ports import Checkpoint, Desk, HttpRequest, HttpResponse, Standing
 from backend.domain.publishing import (
     AccountOrder,
     Cookie,
@@ -26,7 +26,9 @@ from backend.domain.publishing import (
     LoginPrompt,
     Manuscript,
     Mode,
+    Prepared,
     Presence,
+    Published,
     PublishOrder,
     Submission,
 )
@@ -170,6 +172,21 @@ def test_a_process_that_stood_still_after_the_answer_does_not_call(study: Study)
     assert outcome.publish is not None
     assert not outcome.publish.submitted
     assert study.published == 0
+
+
+def test_a_publisher_with_a_way_out_of_its_own_is_not_called_late_either(study: Study) -> None:
+    called: list[str] = []
+
+    class ByBrowser(ZhihuPublisher):
+        def publish(self, order: PublishOrder, prepared: Prepared, desk: Desk) -> Published:
+            called.append(order.task_id)
+            return Published("1", "https://example.com/1")
+
+    study.change(publishers={"zhihu": ByBrowser(5.0)}, call_seconds=-1.0)
+    outcome = study.work(study.order())
+    assert outcome.failure is not None
+    assert outcome.failure.code == "submission_late"
+    assert called == []
 
 
 def test_right_before_the_request_itself_the_deadline_is_looked_at_again() -> None:
