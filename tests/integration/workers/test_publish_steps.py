@@ -294,6 +294,17 @@ def test_a_stop_that_cannot_wait_leaves_what_hangs_behind(study: Study) -> None:
     assert study.published == 0
 
 
+def test_a_stop_while_the_ledger_is_asked_waits_for_its_answer(study: Study) -> None:
+    """It may have set the mark already."""
+    study.answers[Submission] = [AWAY]
+    running = study.begin(study.order())
+    wait_until(lambda: len(study.reported) >= 2, 30, "the question")
+    study.kit.stop.set()
+    outcome = running.result(30)
+    assert outcome.failure is None
+    assert study.published == 1
+
+
 def test_a_stop_after_the_submission_never_hands_back(study: Study) -> None:
     study.zhihu.tell("slow", call="publish", seconds=0.5)
     running = study.begin(study.order())
@@ -325,8 +336,11 @@ def test_a_cancel_ends_what_is_not_submitted_and_nothing_else(study: Study) -> N
     assert study.zhihu.wait_for_call("draft")
     study.cancelled.set()
     assert running.result(1.5).handed_back == ("t1",)
-    study.kit.pool.submit(int).result(30)
+    # Even if nothing told it any more, it must not go on where nobody waits for it.
+    study.cancelled.clear()
+    study.kit.pool.shutdown(wait=True)
     assert study.published == 0
+    assert [type(one) for one in study.reported] == [DraftSaved]
 
 
 def test_work_that_takes_too_long_before_its_submission_fails_as_such(study: Study) -> None:
