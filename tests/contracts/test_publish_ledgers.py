@@ -16,6 +16,7 @@ from backend.dispatch.repairs import recover_expired
 from backend.domain.errors import Conflict
 from backend.domain.orders import Failure, Outcome, WorkOrder
 from backend.domain.ports import Ledger, Standing
+from backend.domain.protocol import PROTOCOL
 from backend.domain.publishing import (
     AccountVerdict,
     Cookie,
@@ -42,6 +43,9 @@ from tests.contracts.test_ledgers import LEDGERS, MakeLedger
 from tests.publishing import make_account, make_tasks
 
 # What the store decides alike on both: the ledgers' own tests and those of races run on both.
+everywhere = pytest.mark.parametrize(
+    ("backend", "make_ledger"), [("sqlite", "sql"), ("mariadb", "sql"), ("mariadb", "http")], indirect=True
+)
 on_mariadb = pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
 SECRET = Credentials(fields={"url": "https://hook.example/", "secret": "geheim"})
 DONE = Published("17", "https://p.example/17")
@@ -120,7 +124,8 @@ def make_world(engine: Engine, make_ledger: MakeLedger) -> World:
     account_id = make_account(engine, credentials=sealed(CIPHER, SECRET))
     (task_id,) = make_tasks(engine, account_id, **MANUSCRIPT)
     ledger = make_ledger(engine, node_id)
-    building.change(engine, Node, node_id, kinds=["update", "publish", "account"], publishers=["webhook"])
+    said = {"kinds": ["update", "publish", "account"], "publishers": ["webhook"], "protocol": PROTOCOL}
+    building.change(engine, Node, node_id, **said)
     return World(engine, node_id, account_id, task_id, ledger)
 
 
@@ -165,6 +170,7 @@ def verdict(world: World, health: Health, version: int = 1, **values: Any) -> Ac
     return AccountVerdict(world.account_id, version, health, **values)
 
 
+@everywhere
 def test_begin_gives_the_order_with_all_that_publishing_needs(any_world: World) -> None:
     order = any_world.begin()
     assert (order.kind, order.queue, order.size) == ("publish", "node:n:publish", 1)
@@ -188,6 +194,7 @@ def test_begin_gives_the_order_with_all_that_publishing_needs(any_world: World) 
     assert any_world.slots == [any_world.account_id]
 
 
+@everywhere
 def test_begin_repeated_gives_the_same_order_and_another_execution_nothing(any_world: World) -> None:
     order = any_world.begin()
     assert any_world.ledger.begin(order.allocation_id, 1, "x1") == order
@@ -268,6 +275,7 @@ def test_without_cookies_an_account_belongs_to_no_node(world: World) -> None:
     assert world.account.node_id is None
 
 
+@everywhere
 def test_every_retry_continues_the_draft_that_was_saved(any_world: World) -> None:
     order = any_world.begin()
     assert any_world.ledger.checkpoint(order, DraftSaved("d1")) is Standing.HELD
@@ -288,6 +296,7 @@ def test_a_submission_is_marked_by_the_databases_clock_before_the_call(world: Wo
     assert world.account.last_used_at is not None
 
 
+@everywhere
 def test_a_submission_repeated_by_its_execution_holds_and_keeps_its_time(any_world: World) -> None:
     order = any_world.submitted()
     first = any_world.task.submitted_at
@@ -305,6 +314,7 @@ def test_an_execution_that_began_after_the_mark_may_not_submit(world: World) -> 
     assert world.task.submitted_at == LONG_AGO
 
 
+@everywhere
 def test_an_execution_whose_place_was_taken_may_not_submit(any_world: World) -> None:
     order = any_world.begin()
     building.expire(any_world.engine)
@@ -325,6 +335,7 @@ def test_the_submission_wins_over_a_later_cancel(world: World) -> None:
     assert world.task.state == "success"
 
 
+@everywhere
 def test_a_cancel_wins_over_a_later_submission(any_world: World) -> None:
     order = any_world.begin()
     told = transact(any_world.engine, lambda session: publishing.cancel(session, any_world.task_id, "ana"))
@@ -354,6 +365,7 @@ def test_of_cancel_and_submission_at_once_exactly_one_wins(world: World, turn: i
     assert (world.task.submitted_at is None) == bool(world.task.cancel_requested)
 
 
+@everywhere
 def test_settle_stores_everything_that_the_outcome_brings_in_one_commit(any_world: World) -> None:
     order = any_world.submitted()
     good = verdict(any_world, Health.OK, profile="Ana")
@@ -367,6 +379,7 @@ def test_settle_stores_everything_that_the_outcome_brings_in_one_commit(any_worl
     assert any_world.slots == []
 
 
+@everywhere
 def test_settle_repeated_is_held_and_changes_nothing_more(any_world: World) -> None:
     one = outcome(any_world.begin(), BROKEN)
     assert any_world.ledger.settle(one) is Standing.HELD
@@ -376,6 +389,7 @@ def test_settle_repeated_is_held_and_changes_nothing_more(any_world: World) -> N
     assert before[0] == 1
 
 
+@everywhere
 def test_a_late_report_is_refused_recorded_and_changes_nothing(any_world: World) -> None:
     order = any_world.submitted()
     building.expire(any_world.engine)
@@ -422,6 +436,7 @@ def test_a_rejected_article_fails_with_the_platforms_words(world: World) -> None
     assert world.task.submitted_at is not None
 
 
+@everywhere
 def test_in_doubt_the_next_execution_asks_the_platform_and_finds_it(any_world: World) -> None:
     order = any_world.submitted()
     lost = Failure("timed_out", "no answer", ambiguous=True)
@@ -487,6 +502,8 @@ def test_an_expired_login_holds_all_tasks_of_the_account_and_new_credentials_let
     for one in (world.task_id, *waiting):
         row = row_of(world.engine, PublishTask, one)
         assert (row.reason_code, row.allocation_id) == ("why_account_expired", None)
+    # A visit of the account tries what needs no person; nothing else of it is placed.
+    building.change(world.engine, PublishAccount, check_due_at=None)
     assert (world.slots, pump(world.engine, None, LIMITS)) == ([], 0)
     _replace(world)
     assert building.counted(world.engine, PublishTask) == {"pending": 4}
@@ -525,6 +542,7 @@ def test_a_held_task_that_was_submitted_resumes_to_be_confirmed(world: World) ->
     assert again.publish.mode is Mode.CONFIRM
 
 
+@everywhere
 def test_a_refreshed_cookie_makes_a_new_version(any_world: World) -> None:
     order = any_world.begin()
     fresh = Credentials(cookies=(Cookie("z_c0", "new"),))
@@ -549,6 +567,7 @@ def errand(world: World, what: Errand) -> WorkOrder:
     return world.begin()
 
 
+@everywhere
 def test_begin_gives_an_errand_with_the_accounts_credentials_however_ill_it_is(any_world: World) -> None:
     building.change(any_world.engine, PublishAccount, health="expired")
     order = errand(any_world, Errand.LOGIN)
@@ -560,6 +579,7 @@ def test_begin_gives_an_errand_with_the_accounts_credentials_however_ill_it_is(a
     assert any_world.slots == [any_world.account_id]
 
 
+@everywhere
 def test_a_login_shows_its_prompt_encrypted_and_ends_with_new_credentials(any_world: World) -> None:
     (held,) = make_tasks(any_world.engine, any_world.account_id, title="held")
     order = errand(any_world, Errand.LOGIN)
