@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from backend.dispatch.repairs import Repair, in_one
+from backend.store import publish_admission, publish_waiting
 from backend.store import publish_repairs as store
-from backend.store import publish_waiting
 from backend.store.scene import scene
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def reasons(engine: Engine, limits: PublishLimits) -> Repair[Note]:
 
 
 def _stale_reasons(session: Session, limits: PublishLimits) -> list[Note]:
-    return publish_waiting.stale_reasons(session, limits, scene(session))
+    # Mostly nothing waits, and nothing more is asked then.
+    waits = publish_admission.any_pending(session)
+    return publish_waiting.stale_reasons(session, limits, scene(session)) if waits else []
 
 
 def publish_repairs(engine: Engine) -> list[Repair[str]]:

@@ -47,8 +47,16 @@ ACCOUNT = (
 
 def anything_waits(session: Session) -> bool:
     """Whether there is a pending task or an account to be visited: three seeks in one statement."""
-    pending = exists().where(PublishTask.state == "pending")
-    return bool(session.scalar(select(or_(pending, account_errands.any_wanted()))))
+    return bool(session.scalar(select(or_(_pending(), account_errands.any_wanted()))))
+
+
+def any_pending(session: Session) -> bool:
+    """Whether any task waits for its turn."""
+    return bool(session.scalar(select(_pending())))
+
+
+def _pending() -> ColumnElement[bool]:
+    return exists().where(PublishTask.state == "pending")
 
 
 def waiting_accounts(session: Session, state: str) -> Iterator[list[str]]:
