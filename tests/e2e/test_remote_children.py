@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,12 +14,12 @@ import pytest
 import yaml
 
 from backend.store.tables import Allocation, WorkItem
+from tests import servers
 from tests.building import rows_of
 from tests.e2e.job import Job, with_feeds
 from tests.e2e.leaks import Planted, Search
 from tests.e2e.remote_child import RemoteChild
 from tests.e2e.system import System, kill
-from tests.servers import wait_until
 from tests.standins.feeds import FeedServer
 from tests.standins.receivers import ReceiverServer
 from tests.standins.webhook_receiver import WebhookReceiver
@@ -26,6 +27,21 @@ from tests.standins.webhook_receiver import WebhookReceiver
 LEASES = {"CASCADE_LEASE_SECONDS": "15", "CASCADE_RENEW_SECONDS": "5"}
 NAMES = ("Lyon", "里昂")
 CAPACITY = "15"
+LOOK_SECONDS = 0.25
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait for what costs a question to a database or to processes: four times a second is enough."""
+    asked = float("-inf")
+
+    def seldom() -> bool:
+        nonlocal asked
+        if time.monotonic() - asked < LOOK_SECONDS:
+            return False
+        asked = time.monotonic()
+        return condition()
+
+    servers.wait_until(seldom, seconds, what)
 
 
 class World:
@@ -33,7 +49,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.parent = System(folder / "parent", "--nodes", "0", **LEASES)
+        self.parent = System(folder / "parent", "--nodes", "0", "--workers", "1", **LEASES)
 
     def children(self) -> list[RemoteChild]:
         """Two children that have joined; not yet started."""
