@@ -37,24 +37,35 @@ OPEN = {"pending", "queued", "running", "held"}
 HASTY = """
 from dataclasses import replace
 
+from backend.publishers.csdn.publisher import CsdnPublisher
+from backend.publishers.juejin.publisher import JuejinPublisher
+from backend.publishers.metaweblog.publisher import MetaWeblogPublisher
 from backend.publishers.webhook import WebhookPublisher
-from backend.publishers.zhihu.publisher import ZhihuPublisher
+from backend.publishers.wordpress.publisher import WordPressPublisher
+from backend.publishers.zhihu.ways import Zhihu as ZhihuPublisher
 
 
-class Zhihu(ZhihuPublisher):
-    promise = replace(ZhihuPublisher.promise, quiet_seconds=6.0)
+def hasty(publisher):
+    class Hasty(publisher):
+        promise = replace(publisher.promise, quiet_seconds=6.0)
 
-    def __init__(self):
-        super().__init__(3.0)
+        def __init__(self):
+            super().__init__(3.0)
+
+    return Hasty
 
 
-class Webhook(WebhookPublisher):
-    promise = replace(WebhookPublisher.promise, quiet_seconds=6.0)
-
-    def __init__(self):
-        super().__init__(3.0)
+Csdn, Juejin, MetaWeblog = hasty(CsdnPublisher), hasty(JuejinPublisher), hasty(MetaWeblogPublisher)
+Webhook, WordPress, Zhihu = hasty(WebhookPublisher), hasty(WordPressPublisher), hasty(ZhihuPublisher)
 """
-HASTY_ENTRIES = {"zhihu": "hasty:Zhihu", "webhook": "hasty:Webhook"}
+HASTY_ENTRIES = {
+    "csdn": "hasty:Csdn",
+    "juejin": "hasty:Juejin",
+    "metaweblog": "hasty:MetaWeblog",
+    "webhook": "hasty:Webhook",
+    "wordpress": "hasty:WordPress",
+    "zhihu": "hasty:Zhihu",
+}
 
 
 def settings(*platforms: PlatformServer) -> dict[str, str]:
@@ -99,17 +110,18 @@ def zhihu_account(engine: Engine, server: ZhihuServer, user: str) -> str:
         Cookie("_xsrf", "t0ken", "zhihu.com"),
         Cookie("d_c0", "device", "zhihu.com"),
     )
-    return _account(engine, "zhihu", user, Credentials(cookies))
+    return account(engine, "zhihu", user, Credentials(cookies))
 
 
 def hook_account(engine: Engine, server: WebhookReceiver, user: str) -> str:
     """A user's own receiver."""
     server.add_account(user, secret=f"secret-of-{user}")
     fields = {"url": f"https://{HOST}/{user}", "secret": f"secret-of-{user}"}
-    return _account(engine, "webhook", user, Credentials(fields=fields))
+    return account(engine, "webhook", user, Credentials(fields=fields))
 
 
-def _account(engine: Engine, platform: str, user: str, credentials: Credentials) -> str:
+def account(engine: Engine, platform: str, user: str, credentials: Credentials) -> str:
+    """A user's account on a platform, as fast as it can be."""
     account_id = new_id()
     new = NewAccount(platform, user, credentials, min_gap_seconds=0, daily_limit=0)
     transact(
@@ -121,7 +133,9 @@ def _account(engine: Engine, platform: str, user: str, credentials: Credentials)
 def submit(engine: Engine, user: str, account_id: str, titles: list[str]) -> list[str]:
     """The user's articles for the account; the ids of their tasks."""
     wanted = {
-        new_id(): NewPublish(account_id, Manuscript(title, f"# {title}\n\nSome **words** of {title}.\n"))
+        new_id(): NewPublish(
+            account_id, Manuscript(title, f"# {title}\n\nSome **words** of {title}.\n", tags=("Python",))
+        )
         for title in titles
     }
     refused = transact(engine, lambda session: publishing.create_tasks(session, user, wanted))

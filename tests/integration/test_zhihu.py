@@ -14,6 +14,7 @@ from backend.domain.publishing import (
     Cookie,
     Credentials,
     Health,
+    LoginPrompt,
     Presence,
 )
 from backend.publishers.zhihu.publisher import ZhihuPublisher
@@ -173,7 +174,7 @@ def test_without_the_token_of_its_own_pages_zhihu_refuses_to_write(zhihu: Zhihu)
 
 def test_a_login_shows_a_code_until_it_is_confirmed_and_brings_a_good_session(zhihu: Zhihu) -> None:
     verdict = zhihu.log_in()
-    assert [one.link for one in zhihu.prompts] == [
+    assert [one.link for one in zhihu.prompts if isinstance(one, LoginPrompt)] == [
         "https://www.zhihu.com/account/scan/login/code-1?/api/login/qrcode"
     ]
     assert verdict.refreshed is not None

@@ -20,7 +20,7 @@ from tests.standins.platform import Call, Fault, Kind, PlatformServer, Reply, se
 HOST = "bizapi.csdn.net"
 SAVE = "/blog-console-api/v3/mdeditor/saveArticle"
 APP_KEY = "203803574"
-APP_SECRET = "the secret of the web editor"
+APP_SECRET = "the-secret-of-the-web-editor"
 FIRST_ID = 140_000_000
 
 

@@ -59,9 +59,9 @@ class TargetRequest(Request):
     """One account that a group's article is for; what it says itself counts before what the group says."""
 
     account_id: Id
-    platform: Platform | None = None
+    platform: Platform | None = Field(None, examples=["zhihu"])
     title: Title | None = None
-    tags: list[Tag] | None = Field(None, max_length=MAX_TAGS)
+    tags: list[Tag] | None = Field(None, max_length=MAX_TAGS, examples=[["queues", "python"]])
     cover: str | None = Field(None, max_length=2048, pattern=ADDRESS)
     draft: bool | None = None
     scheduled_at: Moment | None = None
