@@ -193,9 +193,6 @@ def look_at_work(engine: Engine, redis: Redis | None) -> Iterator[Finding]:
         yield Finding("beat", say("beat_none"), say("fix_up"))
     nodes = {one.queue: one for one in read(engine, list_nodes)}
     for queue in queue_health(engine, redis):
-        if queue.name.endswith(PUBLISH_SUFFIX) and not queue.waiting:
-            # Its workers start when there is work.
-            continue
         if queue.consumers:
             detail = say("queue_ok", consumers=queue.consumers, waiting=queue.waiting)
             yield Finding(f"queue {queue.name}", detail)

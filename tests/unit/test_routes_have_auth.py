@@ -13,13 +13,16 @@ from backend.api.app import create_app
 from backend.api.contract import Contract
 from backend.api.routes import Routes
 
-# Everybody may: log in by a call or a form, ask whether we live, look at the start page and the contract. Adding here is a decision.
+# Everybody may: log in by a call or a form, join with a token, ask whether we live, look at the start page and the contract. Adding
+# here is a decision.
 DECIDED_OPEN = {
     "docs.asset",
     "docs.contract",
     "docs.page",
     "home.page",
     "home.style",
+    "joining.join",
+    "wx_joining.join",
     "health.healthz",
     "health.livez",
     "health.readyz",
