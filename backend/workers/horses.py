@@ -206,7 +206,9 @@ class HorseWorker(PatientWorker, Worker):
         self._look()
 
     def _look(self) -> None:
-        """Send a horse for what waits in the database. Raises `StopRequested`."""
+        """Send a horse for what waits in the database. Raises `StopRequested`: during a stop nothing more is begun."""
+        if self._stop_requested:
+            raise StopRequested
         with self._busy():
             self._horse_pid = self._fork(lambda lane: FOUND if lane.serve() else os.EX_OK)
             _, status, _ = self.wait_for_horse()
