@@ -7,7 +7,7 @@ period is over and publishing again is repeatable; or by a person.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from backend.domain.messages import render
@@ -272,6 +272,26 @@ def implied_verdict(
         return None
     until = _until(policy, failure, now) if health is Health.COOLING else None
     return AccountVerdict(account_id, version, health, failure.code, failure.message, until)
+
+
+def learnt(
+    policy: PublishPolicy,
+    account_id: str,
+    version: int | None,
+    told: AccountVerdict | None,
+    failure: Failure | None,
+    now: datetime,
+) -> AccountVerdict | None:
+    """What an execution found out about its account: its verdict, unless it ended with a failure that says worse of the account.
+
+    A login that was good when it was looked at may be refused a call later; what was learnt besides (renewed cookies) is kept.
+    """
+    if version is None or (told is not None and not told.health.may_publish):
+        return told
+    worse = implied_verdict(policy, account_id, version, failure, now)
+    if worse is None or told is None:
+        return worse or told
+    return replace(worse, expires_at=told.expires_at, profile=told.profile, refreshed=told.refreshed)
 
 
 @dataclass(frozen=True, slots=True)

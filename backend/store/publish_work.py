@@ -29,7 +29,7 @@ from backend.domain.publish_endings import (
     Standpoint,
     Told,
     decide,
-    implied_verdict,
+    learnt,
     mode_of,
 )
 from backend.domain.publishing import (
@@ -230,9 +230,8 @@ def _learn(session: Session, terms: PublishTerms, allocation: Any, account_id: s
     account = lock_account(session, account_id)
     if account is None:
         return None
-    verdict, version = outcome.verdict, allocation.credential_version
-    if verdict is None and version is not None:
-        verdict = implied_verdict(terms.policy, account_id, version, outcome.failure, clock(session))
+    version, at = allocation.credential_version, clock(session)
+    verdict = learnt(terms.policy, account_id, version, outcome.verdict, outcome.failure, at)
     if verdict is None or verdict.account_id != account_id:
         return account
     applied = apply_verdict(session, terms.cipher, terms.policy, verdict, WORKER)

@@ -65,14 +65,22 @@ def begin(engine: Engine, node_id: str) -> WorkOrder:
     return order
 
 
-def settle(engine: Engine, node_id: str, order: WorkOrder, failure: Failure | None = None) -> None:
-    """Its outcome: published, or the failure."""
+def settle(
+    engine: Engine,
+    node_id: str,
+    order: WorkOrder,
+    failure: Failure | None = None,
+    verdict: AccountVerdict | None = None,
+) -> None:
+    """Its outcome: published, or the failure; `verdict` is what its look at the login found."""
     assert order.publish is not None
     task_id = order.publish.task_id
     there = None if failure else Published(task_id, f"https://zhihu/p/{task_id}")
     report = PublishReport(task_id, published=there, submitted=failure is None)
     ids = (order.allocation_id, order.attempt, order.execution, order.kind)
-    building.ledger_for(engine, node_id).settle(Outcome(*ids, publish=report, failure=failure))
+    building.ledger_for(engine, node_id).settle(
+        Outcome(*ids, publish=report, failure=failure, verdict=verdict)
+    )
 
 
 def states(engine: Engine) -> dict[str, int]:
@@ -134,6 +142,25 @@ def test_a_cooling_account_is_looked_at_when_its_time_is_over_and_its_tasks_go_o
     looked = [row for row in building.rows_of(engine, Allocation) if row.state == "pending"]
     assert [(row.kind, row.errand, row.account_id) for row in looked] == [("account", "check", account)]
     assert row_of(engine, PublishTask, task).state == "pending"
+
+
+@pytest.mark.parametrize(
+    ("failure", "health"),
+    [
+        (Failure("rate_limited", "slow down", retry_after=600.0), "cooling"),
+        (Failure("login_required", "a captcha"), "needs_login"),
+    ],
+)
+def test_a_login_that_was_good_a_call_ago_holds_its_tasks_when_a_later_call_is_refused(
+    engine: Engine, node_id: str, account: str, failure: Failure, health: str
+) -> None:
+    make_tasks(engine, account, 2)
+    fresh = cookies("renewed")
+    good = AccountVerdict(account, 1, Health.OK, refreshed=fresh, profile="Ana")
+    settle(engine, node_id, begin(engine, node_id), failure, good)
+    row = row_of(engine, PublishAccount)
+    assert (row.health, states(engine)) == (health, {"held": 2})
+    assert (row.profile, row.credential_version) == ("Ana", 2), "what was learnt besides is kept"
 
 
 def test_tasks_that_do_not_follow_their_account_are_found_however_many(engine: Engine) -> None:
