@@ -16,7 +16,6 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    LoginSight,
     Manuscript,
     Prepared,
     Presence,
@@ -28,12 +27,13 @@ from backend.domain.signing import signature_headers
 from backend.publishers import fitting, refusing
 from backend.publishers.content import html_of, left_out, markdown_of
 from backend.publishers.conversation import object_of
+from backend.publishers.logins import WithoutLogin
 
 NAME = "Webhook"
 SECONDS = 30.0
 
 
-class WebhookPublisher:
+class WebhookPublisher(WithoutLogin):
     """Implements `Publisher` for web hooks. The signature's key is the account's secret as it is.
 
     Repeating is safe because the receiver gets the same `Idempotency-Key` (and `id`) every time; that it drops repeats is what
@@ -41,9 +41,9 @@ class WebhookPublisher:
     """
 
     platform = "webhook"
+    called = NAME
     promise = Promise(repeatable=True, finds=False, quiet_seconds=2 * SECONDS)
     credential_kinds = frozenset({CredentialKind.TOKEN})
-    login_kinds: frozenset[str] = frozenset()
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
@@ -69,17 +69,6 @@ class WebhookPublisher:
             return refusing.verdict(self._trouble(response, credentials), account_id, version)
         host = urlsplit(credentials.fields.get("url", "")).hostname or ""
         return refusing.well(account_id, version, host)
-
-    def log_in(
-        self,
-        account_id: str,
-        version: int,
-        credentials: Credentials,
-        desk: Desk,
-        prompt: Callable[[LoginSight], None],
-    ) -> AccountVerdict:
-        """There is nothing to log in to. Raises `WorkError`."""
-        raise WorkError("login_unknown", permanent=True, platform=NAME)
 
     def prepare(self, order: PublishOrder, desk: Desk, save: Callable[[DraftSaved], None]) -> Prepared:
         """Nothing is sent: the receiver has no drafts. Raises `WorkError` for what can't be published."""

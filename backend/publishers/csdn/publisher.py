@@ -14,7 +14,6 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    LoginSight,
     Manuscript,
     Prepared,
     Presence,
@@ -27,6 +26,7 @@ from backend.publishers.content import html_of, left_out, markdown_of
 from backend.publishers.conversation import rows
 from backend.publishers.csdn.wire import NAME, Console
 from backend.publishers.fitting import unfit
+from backend.publishers.logins import WithoutLogin
 
 SECONDS = 30.0
 MAX_TITLE = 100
@@ -37,16 +37,16 @@ LIST = "/blog-console-api/v1/article/list?page=1&status=enable&pageSize=20"
 PUBLIC, DRAFT = 0, 2
 
 
-class CsdnPublisher:
+class CsdnPublisher(WithoutLogin):
     """Implements `Publisher` for CSDN.
 
     Repeatable, because the draft's id is the article's: saved again as public, it is the same article.
     """
 
     platform = "csdn"
+    called = NAME
     promise = Promise(repeatable=True, finds=True, quiet_seconds=2 * SECONDS)
     credential_kinds = frozenset({CredentialKind.COOKIES})
-    login_kinds: frozenset[str] = frozenset()
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
@@ -72,17 +72,6 @@ class CsdnPublisher:
             return refusing.verdict(error, account_id, version)
         ends = earliest_end(credentials.cookies, frozenset({SESSION}))
         return refusing.well(account_id, version, user or console.user, ends)
-
-    def log_in(
-        self,
-        account_id: str,
-        version: int,
-        credentials: Credentials,
-        desk: Desk,
-        prompt: Callable[[LoginSight], None],
-    ) -> AccountVerdict:
-        """There is no login that it can walk. Raises `WorkError`."""
-        raise WorkError("login_unknown", permanent=True, platform=NAME)
 
     def prepare(self, order: PublishOrder, desk: Desk, save: Callable[[DraftSaved], None]) -> Prepared:
         """Save the article as a draft, under its own id where it has one. Raises `WorkError`."""

@@ -15,7 +15,6 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    LoginSight,
     Manuscript,
     Prepared,
     Promise,
@@ -29,6 +28,7 @@ from backend.publishers.evidence import Listed, by_their_clock
 from backend.publishers.fitting import unfit
 from backend.publishers.juejin import finding
 from backend.publishers.juejin.wire import NAME, SESSION, SITE, Conversation
+from backend.publishers.logins import WithoutLogin
 
 SECONDS = 30.0
 MAX_TITLE = 100
@@ -39,16 +39,16 @@ BACKEND_CATEGORY = "6809637769959178254"
 IN_REVIEW = "Juejin reviews new articles; until then only their author sees it"
 
 
-class JuejinPublisher:
+class JuejinPublisher(WithoutLogin):
     """Implements `Publisher` for Juejin.
 
     Not repeatable: nobody has established what publishing the same draft again does. Its draft tells which article it became.
     """
 
     platform = "juejin"
+    called = NAME
     promise = Promise(repeatable=False, finds=True, quiet_seconds=2 * SECONDS)
     credential_kinds = frozenset({CredentialKind.COOKIES})
-    login_kinds: frozenset[str] = frozenset()
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
@@ -77,17 +77,6 @@ class JuejinPublisher:
             return refusing.verdict(error, account_id, version)
         ends = earliest_end(credentials.cookies, frozenset({SESSION}))
         return refusing.well(account_id, version, str(part(answer.data).get("user_name") or ""), ends)
-
-    def log_in(
-        self,
-        account_id: str,
-        version: int,
-        credentials: Credentials,
-        desk: Desk,
-        prompt: Callable[[LoginSight], None],
-    ) -> AccountVerdict:
-        """There is no login that it can walk. Raises `WorkError`."""
-        raise WorkError("login_unknown", permanent=True, platform=NAME)
 
     def prepare(self, order: PublishOrder, desk: Desk, save: Callable[[DraftSaved], None]) -> Prepared:
         """Make or continue the draft, with category and tags by Juejin's ids. Raises `WorkError`."""

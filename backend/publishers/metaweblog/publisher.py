@@ -15,7 +15,6 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    LoginPrompt,
     Manuscript,
     Prepared,
     Promise,
@@ -25,6 +24,7 @@ from backend.domain.publishing import (
 from backend.publishers import fitting, pictures, refusing
 from backend.publishers.content import html_of, inner_html, left_out, tree_of
 from backend.publishers.evidence import Evidence, Listed, State, by_their_clock, decide, normal
+from backend.publishers.logins import WithoutLogin
 from backend.publishers.metaweblog.wire import (
     GONE,
     NAME,
@@ -45,16 +45,16 @@ STATES = {
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
-class MetaWeblogPublisher:
+class MetaWeblogPublisher(WithoutLogin):
     """Implements `Publisher` for MetaWeblog.
 
     Repeatable, because publishing saves the post that the draft already is.
     """
 
     platform = "metaweblog"
+    called = NAME
     promise = Promise(repeatable=True, finds=True, quiet_seconds=2 * SECONDS)
     credential_kinds = frozenset({CredentialKind.PASSWORD})
-    login_kinds: frozenset[str] = frozenset()
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
@@ -78,17 +78,6 @@ class MetaWeblogPublisher:
             return refusing.verdict(error, account_id, version)
         first = blogs[0] if isinstance(blogs, list) and blogs and isinstance(blogs[0], dict) else {}
         return refusing.well(account_id, version, str(first.get("blogName") or blog.login[0]))
-
-    def log_in(
-        self,
-        account_id: str,
-        version: int,
-        credentials: Credentials,
-        desk: Desk,
-        prompt: Callable[[LoginPrompt], None],
-    ) -> AccountVerdict:
-        """User name and password go with every call. Raises `WorkError`."""
-        raise WorkError("login_unknown", permanent=True, platform=NAME)
 
     def prepare(self, order: PublishOrder, desk: Desk, save: Callable[[DraftSaved], None]) -> Prepared:
         """Make or continue the draft, and upload its embedded pictures. Raises `WorkError`."""

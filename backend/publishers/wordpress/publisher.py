@@ -15,7 +15,6 @@ from backend.domain.publishing import (
     Credentials,
     DraftSaved,
     Finding,
-    LoginSight,
     Manuscript,
     Prepared,
     Promise,
@@ -26,6 +25,7 @@ from backend.publishers import fitting, refusing
 from backend.publishers.content import html_of, inner_html, left_out, tree_of
 from backend.publishers.conversation import object_of
 from backend.publishers.evidence import SLACK, Evidence, Listed, State, by_their_clock, decide
+from backend.publishers.logins import WithoutLogin
 from backend.publishers.wordpress.content import bring_embedded, dress, media, terms
 from backend.publishers.wordpress.wire import NAME, SECONDS, Site, id_of, list_of
 
@@ -41,16 +41,16 @@ STATES = {
 FIELDS = "id,title,link,status,date_gmt"
 
 
-class WordPressPublisher:
+class WordPressPublisher(WithoutLogin):
     """Implements `Publisher` for WordPress.
 
     Repeatable, because publishing only changes the state of the post that the draft already is.
     """
 
     platform = "wordpress"
+    called = NAME
     promise = Promise(repeatable=True, finds=True, quiet_seconds=2 * SECONDS)
     credential_kinds = frozenset({CredentialKind.PASSWORD})
-    login_kinds: frozenset[str] = frozenset()
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
@@ -72,17 +72,6 @@ class WordPressPublisher:
         except WorkError as error:
             return refusing.verdict(error, account_id, version)
         return refusing.well(account_id, version, str(me.get("name") or me.get("slug") or id_of(me)))
-
-    def log_in(
-        self,
-        account_id: str,
-        version: int,
-        credentials: Credentials,
-        desk: Desk,
-        prompt: Callable[[LoginSight], None],
-    ) -> AccountVerdict:
-        """An application password needs no login. Raises `WorkError`."""
-        raise WorkError("login_unknown", permanent=True, platform=NAME)
 
     def prepare(self, order: PublishOrder, desk: Desk, save: Callable[[DraftSaved], None]) -> Prepared:
         """Make or continue the draft, with its media, tags and category. Raises `WorkError`."""

@@ -20,7 +20,6 @@ from backend.domain.publishing import (
     DraftSaved,
     Finding,
     Health,
-    LoginSight,
     Manuscript,
     Prepared,
     Presence,
@@ -32,6 +31,7 @@ from backend.publishers import refusing
 from backend.publishers.content import html_of, left_out
 from backend.publishers.conversation import object_of, part
 from backend.publishers.fitting import unfit
+from backend.publishers.logins import WithoutLogin
 
 NAME = "Zhihu's OpenAPI"
 URL = "https://openapi.zhihu.com/openapi/publish"
@@ -56,13 +56,13 @@ def signature(credentials: Credentials, stamp: str, log_id: str, extra: str) -> 
     return base64.b64encode(mac.digest()).decode()
 
 
-class OpenApiPublisher:
+class OpenApiPublisher(WithoutLogin):
     """Implements `Publisher` for accounts that have a key. There are no drafts, and nothing that could be asked or repeated."""
 
     platform = "zhihu"
+    called = NAME
     promise = Promise(repeatable=False, finds=False, quiet_seconds=2 * SECONDS)
     credential_kinds = frozenset({CredentialKind.TOKEN})
-    login_kinds: frozenset[str] = frozenset()
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
@@ -91,17 +91,6 @@ class OpenApiPublisher:
     ) -> AccountVerdict:
         """Nothing is sent: there is no call but the one that publishes."""
         return AccountVerdict(account_id, version, Health.OK, profile=credentials.fields.get("app_key", ""))
-
-    def log_in(
-        self,
-        account_id: str,
-        version: int,
-        credentials: Credentials,
-        desk: Desk,
-        prompt: Callable[[LoginSight], None],
-    ) -> AccountVerdict:
-        """A key needs no login. Raises `WorkError`."""
-        raise WorkError("login_unknown", permanent=True, platform=NAME)
 
     def prepare(self, order: PublishOrder, desk: Desk, save: Callable[[DraftSaved], None]) -> Prepared:
         """Nothing is sent. Raises `WorkError` for what can't be published."""
