@@ -112,9 +112,12 @@ def _hindrance(node: NodeFacts) -> Why | None:
 def is_gone(node: NodeFacts) -> bool:
     """Whether work that waits in the node's queue should be planned again elsewhere.
 
-    A node that beats is gone too when none of its workers has lived for a while: nobody would begin the work.
+    A node that beats is gone too when none of its workers has lived for a while: nobody would begin the work. A remote
+    node of ours is gone as soon as its presence is over: what it has lost may have been planned for it again just before.
     """
-    if not node.is_active or node.silent_seconds is None or node.silent_seconds >= ONLINE_SECONDS:
+    is_far = node.transport == "remote" and not node.third_party
+    patience = PRESENCE_SECONDS if is_far else ONLINE_SECONDS
+    if not node.is_active or node.silent_seconds is None or node.silent_seconds >= patience:
         return True
     workerless = node.workerless_seconds is not None and node.workerless_seconds >= WORKERLESS_SECONDS
     return workerless and node.transport == "attached"

@@ -300,6 +300,10 @@ def test_waits_that_are_over_go_on_and_others_do_not(engine: Engine) -> None:
         ({"presence_at": None}, True),
         ({"presence_at": now(-181)}, True),
         ({"presence_at": now(-100)}, False),
+        # Remote nodes: ours are gone with their presence, third-party ones by the seeds' rule.
+        ({"transport": "remote", "instance": "i", "presence_at": now(-46)}, True),
+        ({"transport": "remote", "instance": "i", "presence_at": now(-30)}, False),
+        ({"transport": "remote", "instance": "", "presence_at": now(-100)}, False),
         ({"draining": True}, False),
         ({}, False),
     ],
