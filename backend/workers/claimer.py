@@ -78,7 +78,7 @@ class Claimer:
         failures = 0
         while not self.stop.is_set():
             try:
-                self._turn()
+                self._turn(trying=failures > 0)
                 failures = 0
             except CredentialsRefused as error:
                 log.debug("nothing is claimed: %s", error)
@@ -101,13 +101,14 @@ class Claimer:
             was_away = is_away
         self.woken.clear()
 
-    def _turn(self) -> None:
+    def _turn(self, *, trying: bool) -> None:
         if self.room() <= 0:
             self.stop.wait(FULL_SECONDS)
         elif self._is_outbox_full():
             self.stop.wait(LOOK_SECONDS)
         else:
-            self.claim(POLL_SECONDS)
+            # On a line that is cut more often than a poll lasts, no poll would ever end the waits, which grow.
+            self.claim(0.0 if trying else POLL_SECONDS)
 
     def room(self) -> int:
         """How many slots are free: all but those of what waits here and runs here."""

@@ -37,10 +37,24 @@ class Nobody:
         raise WorkError("connect_failed", host="parent", detail="nobody")
 
 
+@dataclass
+class ShortLine(Nobody):
+    """A line that breaks before anybody has waited for long; what is answered at once gets through."""
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """See `HttpClient`."""
+        self.asked.append(request)
+        if not request.url.endswith("wait=0"):
+            raise WorkError("broken_answer", host="parent", ambiguous=True)
+        return HttpResponse(200, {}, b'{"code": 200, "message": "", "data": null}', request.url, request.url)
+
+
 @contextmanager
-def claiming(folder: Path) -> Iterator[tuple[Claimer, Nobody]]:
+def claiming(
+    folder: Path, nobody: Nobody | None = None, backoff: Backoff = LONG
+) -> Iterator[tuple[Claimer, Nobody]]:
     """A claimer in a thread, which has failed once and waits for two minutes."""
-    nobody = Nobody()
+    nobody = nobody or Nobody()
     claimer = Claimer(
         parent=Parent("http://parent", nobody, lambda: Pair("CN", "CS")),
         contact=Contact(roll=lambda: 0.0),
@@ -50,14 +64,14 @@ def claiming(folder: Path) -> Iterator[tuple[Claimer, Nobody]]:
         capabilities=Capabilities(),
         scope=Scope("update", frozenset({"update"}), 5),
         offer=lambda _pieces: None,
-        backoff=LONG,
+        backoff=backoff,
         roll=lambda: 1.0,
     )
     claimer.contact.answered(HEARD)
     thread = threading.Thread(target=claimer.serve)
     thread.start()
     try:
-        wait_until(lambda: len(nobody.asked) == 1, 20, "the first claim")
+        wait_until(lambda: len(nobody.asked) >= 1, 20, "the first claim")
         yield claimer, nobody
     finally:
         claimer.stop.set()
@@ -81,3 +95,10 @@ def test_the_return_of_the_parent_ends_the_wait(tmp_path: Path) -> None:
         assert len(nobody.asked) == 1
         claimer.contact.answered(HEARD)
         wait_until(lambda: len(nobody.asked) == 2, 20, "the next claim")
+
+
+def test_a_line_that_is_cut_more_often_than_a_poll_lasts_does_not_make_the_waits_grow(tmp_path: Path) -> None:
+    with claiming(tmp_path, ShortLine(), Backoff(base=0.05, longest=120.0)) as (_, line):
+        wait_until(lambda: len(line.asked) >= 12, 20, "twelve claims")
+    waits = [request.url.rpartition("=")[2] for request in line.asked[:12]]
+    assert waits == ["25", "0"] * 6
