@@ -54,11 +54,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item
         for item in items
         if bool(item.get_closest_marker("real_wordpress")) is not real
-        or (item.get_closest_marker("soak") and not config.getoption("--soak"))
+        or ((item.get_closest_marker("soak") or _proved_elsewhere(item)) and not config.getoption("--soak"))
     ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def _proved_elsewhere(item: pytest.Item) -> bool:
+    """A remote node's ledger on the embedded database: what its parent does there, the ledger of attached nodes proves."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return (params.get("make_ledger"), params.get("backend")) == ("http", "sqlite")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -71,7 +71,9 @@ def assert_every_item_ended(job: Job, run: RunProgress, *, gone: bool = False) -
     assert all(one.error_message for one in failed)
 
 
+# On MariaDB the jobs below do the same under harm.
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("system", ["embedded", pytest.param("real", marks=pytest.mark.soak)], indirect=True)
 def test_300_feeds_are_collected_and_each_new_article_is_told_exactly_once(
     system: System, receiver: ReceiverServer, tmp_path: Path
 ) -> None:

@@ -80,5 +80,5 @@ def test_on_every_platform_an_article_appears_once_while_workers_are_killed(
             System(folder / "var", "--nodes", "0", **told) as system,
             scenery.nodes(system, folder, "node-1"),
         ):
-            text = run(system, servers, 12 if soak else 3, 1.5, 200.0 if soak else 120.0)
+            text = run(system, servers, 12 if soak else 2, 1.0, 200.0 if soak else 150.0)
     request.node.user_properties.append(("chaos report", text))

@@ -158,7 +158,7 @@ def run(
 def test_no_article_is_published_twice_while_workers_are_killed(
     scene: Scene, request: pytest.FixtureRequest
 ) -> None:
-    harm = run(scene, request, users=4, articles=40, every=1.0, restarts=1, limit=120)
+    harm = run(scene, request, users=4, articles=24, every=1.0, restarts=1, limit=150)
     assert harm.kills["horse"] >= 3
     assert harm.frozen_at
 

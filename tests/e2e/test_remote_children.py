@@ -140,7 +140,7 @@ def bring(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("feeds", [120, pytest.param(300, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("feeds", [60, pytest.param(300, marks=pytest.mark.soak)])
 def test_two_children_collect_everything_once_although_their_processes_are_killed(
     world: tuple[System, list[RemoteChild]], receiver: ReceiverServer, tmp_path: Path, feeds: int
 ) -> None:
@@ -156,12 +156,12 @@ def test_two_children_collect_everything_once_although_their_processes_are_kille
 
 
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize("seconds", [20, pytest.param(120, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [8, pytest.param(120, marks=pytest.mark.soak)])
 def test_while_the_parent_is_down_the_children_finish_what_they_hold_and_tell_all_of_it_afterwards(
     world: tuple[System, list[RemoteChild]], receiver: ReceiverServer, tmp_path: Path, seconds: int
 ) -> None:
     parent, children = world
-    with with_feeds(45, articles=2, delay=2.0, broken=0) as server:
+    with with_feeds(30, articles=2, delay=2.0, broken=0) as server:
         job = bring(world, receiver, tmp_path, server)
         run_id = job.start()
         for child in children:

@@ -158,9 +158,9 @@ def test_what_a_killed_worker_held_is_begun_by_another_at_once(ward: Ward) -> No
 
 
 @on_sqlite
-def test_feeds_that_kill_their_workers_are_found_amid_fifty_and_the_others_are_collected(ward: Ward) -> None:
+def test_feeds_that_kill_their_workers_are_found_amid_twenty_and_the_others_are_collected(ward: Ward) -> None:
     node = ward.node()
-    ward.plan(*["fine"] * 24, "segfault", *["fine"] * 24, "exit")
+    ward.plan(*["fine"] * 9, "segfault", *["fine"] * 9, "exit")
     ward.wait_ends(90, fine="done", segfault="failed", exit="failed")
     for end, cause in (("segfault", "signal 11 (SIGSEGV"), ("exit", "exit code 0")):
         item = ward.item(end)
