@@ -27,6 +27,7 @@ from config_values import (
     origins,
     seconds,
     text,
+    yaml_trouble,
 )
 from config_values import setting as _setting
 
@@ -412,7 +413,7 @@ def read_file(path: Path | None) -> Mapping[str, object]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise SettingError("config", str(path), f"can't be read: {error}") from error
+        raise SettingError("config", str(path), f"can't be read: {yaml_trouble(error)}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

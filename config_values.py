@@ -27,6 +27,16 @@ class SettingError(ValueError):
         super().__init__(f"{name} ({place}): {detail}")
 
 
+def yaml_trouble(error: Exception) -> str:
+    """What is wrong with a YAML file, and where. Never what stands there, as YAML's own text says it: that may be a secret."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    # Behind a quotation mark, the file speaks.
+    problem = str(getattr(error, "problem", "") or "").partition("'")[0].strip()
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
+
+
 @dataclass(frozen=True, slots=True)
 class Parser:
     """Turns what stood in the environment or the file into a value; `allowed` says what may stand there."""

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from backend.domain.errors import ConfigurationError
+from config_values import yaml_trouble
 
 SECTION = "cascade"
 HEAD = re.compile(rf"^{SECTION}:\s*(#.*)?$")
@@ -26,7 +27,7 @@ def read_text(path: Path) -> str:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         content = yaml.safe_load(text) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError("unreadable_file", path=path, detail=error) from error
+        raise ConfigurationError("unreadable_file", path=path, detail=yaml_trouble(error)) from None
     if not isinstance(content, dict) or not isinstance(content.get(SECTION) or {}, dict):
         raise ConfigurationError(
             "unreadable_file", path=path, detail="it must be a mapping of names to values"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from sqlalchemy import Engine
 from backend.dispatch import queues
 from backend.dispatch.pump import pump
 from backend.dispatch.repairs import recover_expired
-from backend.domain.errors import CredentialsRefused, ParentAway, Unavailable, WorkError
+from backend.domain.errors import CredentialsRefused, ParentAway, ParentFailed, Unavailable, WorkError
 from backend.domain.nodes import OutboxReport
 from backend.domain.orders import FetchResult, Outcome, WorkOrder
 from backend.domain.ports import HttpRequest, HttpResponse, Lease, Standing
@@ -24,7 +25,7 @@ from backend.outbound.trusted import TrustedHttpClient
 from backend.store import credentials
 from backend.store.columns import now
 from backend.store.session import transact
-from backend.store.tables import Allocation, Article, Node, WorkItem
+from backend.store.tables import Allocation, Article, Node, StagedChunk, WorkItem
 from backend.workers.claimer import Claimer, OutboxLimit, Scope
 from backend.workers.contact import Contact, HttpKeeper, HttpTeller, InstanceRefused, held
 from backend.workers.deaths import Death
@@ -47,17 +48,27 @@ class Road:
         self.client = TrustedHttpClient(environ={})
         self.lose: list[str] = []
         self.is_cut = False
+        self.drop_settles = 0
+        self.instead: dict[str, HttpResponse] = {}
         self.sent: list[str] = []
 
     def send(self, request: HttpRequest) -> HttpResponse:
         if self.is_cut:
             raise WorkError("connect_failed", host="parent")
         self.sent.append(request.url.rpartition("/")[2].partition("?")[0])
-        answer = self.client.send(request)
+        answer = self.instead.get(self.sent[-1]) or self.client.send(request)
+        if self.drop_settles and self.sent[-1] == "settle" and "chunk=" not in request.url:
+            self.drop_settles -= 1
+            raise WorkError("broken_answer", host="parent", ambiguous=True)
         if self.sent[-1] in self.lose:
             self.lose.remove(self.sent[-1])
             raise WorkError("broken_answer", host="parent", ambiguous=True)
         return answer
+
+
+def answered(status: int, data: object) -> HttpResponse:
+    envelope = json.dumps({"code": status, "message": "so it is", "data": data}).encode()
+    return HttpResponse(status, {}, envelope, "", "")
 
 
 class Child:
@@ -156,6 +167,28 @@ def test_a_begin_whose_answer_got_lost_is_begun_again_by_whoever_comes_next(
     assert child.stages() == []
 
 
+@pytest.mark.parametrize("answer", [answered(500, None), answered(200, {"attempt": "x"})])
+def test_work_the_begin_of_which_met_an_error_of_the_parent_waits_here_again(
+    child: Child, answer: HttpResponse
+) -> None:
+    child.claimer(1).claim()
+    child.road.instead["begin"] = answer
+    with pytest.raises(ParentFailed):
+        child.worker().begin_next("node:n", "x1", 100)
+    assert child.stages() == [CLAIMED]
+    child.road.instead.clear()
+    assert child.worker().settle(outcome_of(child.begin("x2"))) is Standing.HELD
+
+
+@pytest.mark.parametrize("data", [{"allocation_id": "a"}, ["a"], [{"allocation_id": "a"}]])
+def test_a_claim_answered_by_something_else_is_an_error_that_the_claimer_waits_out(
+    child: Child, data: object
+) -> None:
+    child.road.instead["claim-task"] = answered(200, data)
+    with pytest.raises(ParentFailed, match="another release"):
+        child.claimer(1).claim()
+
+
 def test_a_settle_whose_answer_got_lost_counts_once(child: Child, world: World) -> None:
     child.claimer(1).claim()
     order = child.begin()
@@ -215,6 +248,28 @@ def test_a_large_outcome_arrives_in_chunks_as_one(child: Child, world: World) ->
     assert child.worker().settle(outcome_of(order, FetchResult(articles))) is Standing.HELD
     assert child.road.sent.count("settle") >= 4
     assert sorted(row.content for row in building.rows_of(world.engine, Article)) == sorted(texts)
+
+
+def large(order: WorkOrder) -> Outcome:
+    content = random.Random(7).randbytes(1_000_000).hex()  # noqa: S311
+    return outcome_of(order, FetchResult((replace(drafts("a")[0], content=content),)))
+
+
+def test_chunks_that_come_once_more_after_their_settle_are_not_kept(child: Child, world: World) -> None:
+    child.claimer(1).claim()
+    outcome = large(child.begin())
+    for _ in range(2):
+        assert child.worker().settle(outcome) is Standing.HELD
+        assert building.rows_of(world.engine, StagedChunk) == []
+
+
+def test_a_large_outcome_the_refusal_of_which_got_lost_is_refused_again(child: Child, world: World) -> None:
+    child.claimer(1).claim()
+    order = child.begin()
+    building.change(world.engine, Allocation, order.allocation_id, execution="somebody else")
+    child.road.drop_settles = 1
+    assert child.worker().settle(large(order)) is Standing.SUPERSEDED
+    assert building.rows_of(world.engine, StagedChunk) == []
 
 
 def test_refused_credentials_stop_the_calls_keep_the_results_and_new_ones_go_on(

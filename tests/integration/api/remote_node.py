@@ -69,7 +69,8 @@ class RemoteNode:
         """The order."""
         lease = Lease(piece.allocation_id, piece.attempt, execution or new_id())
         ask = BeginAsk(lease.attempt, lease.execution, self.instance)
-        return wire.order_from(data(self.call(lease, "begin", ask)))
+        said = data(self.call(lease, "begin", ask))
+        return None if said is None else wire.from_plain(WorkOrder, said)
 
     def settle(self, outcome: Outcome) -> Any:
         """The answer to settle."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from redis import Redis
 from sqlalchemy import select
 
 from backend.api import door
+from backend.api.schemas.remote import CheckpointRequest
 from backend.dispatch import progress, repairs
 from backend.domain import wire
 from backend.domain.identifiers import new_id
@@ -441,6 +443,11 @@ def test_a_checkpoint_of_tomorrow_is_refused_with_a_sentence_and_a_known_one_kee
     part = wire.checkpoint_ask(lease_of(order), outcome_of(order))
     assert data(node.call(lease_of(order), "checkpoint", part))["standing"] == "held"
     assert counted(api.engine, WorkItem) == {"done": 1}
+
+
+def test_a_parent_takes_every_checkpoint_that_its_own_release_sends() -> None:
+    taken = CheckpointRequest.model_fields["kind"].annotation
+    assert set(get_args(taken)) == set(wire.CHECKPOINTS)
 
 
 def test_the_answer_to_a_beat_says_what_the_node_must_know(api: Api) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from backend.cli.config_writing import check_writable, merged, read_text, write
 from backend.domain.errors import ConfigurationError
+from config import read_file
+from config_values import SettingError
 
 TOLD = {"enabled": True, "node_type": "child", "api_key": "CN1", "api_secret": "CS1"}
 BY_HAND = """\
@@ -55,6 +58,22 @@ def test_comments_and_order_stay() -> None:
         assert line in after.splitlines()
     assert after.index("log_level") < after.index("cascade") < after.index("worker_megabytes")
     assert merged(after, TOLD) == after
+
+
+@pytest.mark.parametrize(
+    "written", ["api_secret: CSsecret: x", "api_secret: 'CSsecret", "api_secret: *CSsecret"]
+)
+def test_a_file_that_is_no_yaml_is_told_by_its_place_and_not_by_what_stands_there(
+    written: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"cascade:\n  {written}\n")
+    with pytest.raises(ConfigurationError, match=r"line \d+, column \d+: \w+") as refused:
+        read_text(path)
+    with pytest.raises(SettingError, match=r"line \d+, column \d+: \w+") as stopped:
+        read_file(path)
+    for error in (refused.value, stopped.value):
+        assert "CSsecret" not in "".join(traceback.format_exception(error))
 
 
 def test_what_is_dropped_is_gone() -> None:
