@@ -45,7 +45,7 @@ class CheckpointRequest(NodeRequest):
 
     attempt: Attempt
     execution: Drawn
-    kind: Literal["outcome", "freeze", "draft", "submission", "prompt"]
+    kind: Literal["outcome", "freeze", "draft", "submission", "prompt", "screenshot"]
     checkpoint: Record
 
 
