@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from backend import metrics
 from backend.dispatch import queues
+from backend.domain.errors import CascadeError
 from backend.domain.identifiers import new_id
 from backend.domain.wire import Heard
 from backend.workers.autonomy import TickTeller
@@ -26,6 +30,7 @@ from backend.workers.lane import Lane
 from backend.workers.leases import Leases
 from backend.workers.outbox import Outbox
 from backend.workers.parent import Parent
+from backend.workers.presence import BEAT_SECONDS
 from backend.workers.remote import UPDATE, Remote, capabilities, load_plugins
 from backend.workers.signals import Signals
 from backend.workers.transport import Place, Plugins
@@ -62,6 +67,32 @@ class Round:
         """Claim once and work all of it. Raises `CascadeError` when the parent can't be claimed from."""
         contact = Contact()
         contact.answered(self.heard)
+        with self._beating(self._teller(contact)):
+            return self._work_all(contact)
+
+    @contextmanager
+    def _beating(self, teller: HttpTeller) -> Iterator[None]:
+        """The node lives as long as the round works: nobody else may take its place, and nothing that waits for it goes elsewhere."""
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(BEAT_SECONDS):
+                try:
+                    teller.beat(1, self.outbox.report(), None)
+                except CascadeError as error:
+                    log.warning("%s", error)
+
+        thread = threading.Thread(target=beat, name="beats", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join(BEAT_SECONDS)
+            with suppress(CascadeError):
+                teller.sign_off()
+
+    def _work_all(self, contact: Contact) -> RoundReport:
         ledger = self.remote.ledger(self.parent, self.place.node_id, Who(self.instance, self.instance))
         self._settle_estates(ledger)
         try:
@@ -71,7 +102,6 @@ class Round:
             self.outbox.drain(ledger)
             # What a start that ran on collected by itself.
             self.remote.kept(self.place.node_id).drain(TickTeller(self.parent, self.remote.copy()))
-            self._teller(contact).sign_off()
             self.remote.instances(self.place.node_id, self.instance).forget(self.instance)
         return RoundReport(claimed, begun, self.outbox.report().entries)
 
