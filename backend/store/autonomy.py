@@ -223,6 +223,8 @@ def _apply(
     apply_items(session, outcome, policy)
     # There is no such allocation: whoever reads the items later must not look for one.
     session.execute(
-        update(WorkItem).where(WorkItem.allocation_id == report.execution).values(allocation_id=None),
+        update(WorkItem)
+        .where(WorkItem.id.in_(sorted(ids.values())), WorkItem.allocation_id == report.execution)
+        .values(allocation_id=None),
         execution_options={"synchronize_session": False},
     )
