@@ -12,8 +12,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "密钥来自 CASCADE_SECRET_KEY 或 config.yaml，需由你更换：生成一个足够长的随机密钥，在每台机器上设为 NEW,OLD（新,旧），重启所有进程后再次运行本命令；完成时会提示可以移除旧密钥。",
     ),
     "up_running": (
-        "Another ./cascade up (process {pid}) runs on {data_dir}; stop it first, or give this one a --data-dir of its own.",
-        "已有另一个 ./cascade up（进程 {pid}）正在使用 {data_dir}；请先停止它，或用 --data-dir 指定别的目录。",
+        "Another Cascade (./cascade up or child, process {pid}) runs on {data_dir}; stop it first, or give this one a --data-dir of its own.",
+        "已有另一个 Cascade（./cascade up 或 child，进程 {pid}）正在使用 {data_dir}；请先停止它，或用 --data-dir 指定别的目录。",
     ),
     "port_taken": (
         "Port {port} on {host} is taken; stop the program that listens there, or choose another port with --port.",
