@@ -150,7 +150,9 @@ def _stage(path: WorkPath, query: SettleQuery) -> SettledAnswer:
     def write(session: Session) -> None:
         if not store.is_own(session, node_id, path.allocation_id):
             raise Conflict("work_superseded", id=path.allocation_id, standing=Standing.SUPERSEDED)
-        staging.stage(session, node_id, chunk)
+        # Settled before, and only that answer was lost: nobody would fetch or forget the chunk.
+        if not store.is_settled(session, node_id, lease):
+            staging.stage(session, node_id, chunk)
 
     transact(parts().engine, write)
     # Whether it comes too late is decided when it is settled: until then the work may be somebody else's, or nobody's.

@@ -26,7 +26,7 @@ from backend.domain.node_settings import check_api_url
 from backend.domain.protocol import PROTOCOL, Capabilities
 from backend.domain.wire import Join, Joined
 from backend.outbound.trusted import TrustedHttpClient
-from backend.workers.parent import Call, Parent
+from backend.workers.parent import Call, Parent, understood
 from backend.workers.remote import Remote
 from config import SETTINGS, default_data_dir, find_config_file
 
@@ -104,7 +104,7 @@ def exchange(url: str, token: str, ca_file: Path | None, capabilities: Capabilit
     except ParentRefused as error:
         code = "parent_too_old" if error.parent_status in {404, 405} else "join_refused"
         raise InvalidInput(code, detail=error.params["detail"], url=url) from error
-    return wire.from_plain(Joined, said.data)
+    return understood(Joined, said.data)
 
 
 def _capabilities(data_dir: Path | None, path: Path) -> Capabilities:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from backend.domain.errors import InvalidInput
 from backend.domain.nodes import OutboxReport
-from backend.domain.orders import Freeze, Outcome, WorkOrder
+from backend.domain.orders import Freeze, Outcome
 from backend.domain.ports import Checkpoint, Lease, Standing
 from backend.domain.protocol import Capabilities
 from backend.domain.publishing import DraftSaved, LoginPrompt, LoginScreenshot, Submission
@@ -242,11 +242,6 @@ def from_plain(kind: type[Body], data: object) -> Body:
     """Read what JSON was made of, such as an envelope's `data`. Raises pydantic's `ValidationError`."""
     body: Body = _adapter(cast("Any", kind)).validate_python(data)
     return body
-
-
-def order_from(data: object) -> WorkOrder | None:
-    """The answer to begin."""
-    return None if data is None else from_plain(WorkOrder, data)
 
 
 def checkpoint_ask(lease: Lease, progress: Checkpoint) -> CheckpointAsk:

@@ -9,7 +9,7 @@ from backend.domain.wire import Heard, PresenceBeat
 from backend.workers.claimer import Claimer, Scope
 from backend.workers.contact import Contact
 from backend.workers.local_queues import LocalQueues
-from backend.workers.parent import Call, Parent
+from backend.workers.parent import Call, Parent, understood
 from backend.workers.remote import UPDATE, Remote
 from backend.workers.syncing import Pulled, Syncer
 
@@ -25,7 +25,7 @@ def claim_beside(remote: Remote, parent: Parent, running: Condition) -> int:
     """Beat and claim once for the running child; how many pieces its queues got. Raises `CascadeError`."""
     contact = Contact()
     said = parent.call(Call("POST", "/heartbeat", wire.plain(PresenceBeat(running.instance)), patience=0.0))
-    heard = wire.from_plain(Heard, said.data)
+    heard = understood(Heard, said.data)
     contact.answered(heard)
     journal = remote.journal()
     work_seconds = bootstrap.build_limits(remote.settings).work_seconds

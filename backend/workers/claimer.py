@@ -17,7 +17,7 @@ from backend.domain.wire import Claim, Piece
 from backend.workers.contact import Contact, held
 from backend.workers.journal import FINISHED, Journal
 from backend.workers.outbox import Outbox
-from backend.workers.parent import Call, Parent
+from backend.workers.parent import Call, Parent, understood
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class Claimer:
         said = self.parent.call(
             Call("POST", path, wire.plain(claim), seconds=wait + ANSWER_SECONDS, patience=0.0)
         )
-        pieces = [wire.from_plain(Piece, one) for one in said.data or ()]
+        pieces = understood(list[Piece], said.data or [])
         new = self.journal.close_claim(claim.claim_id, pieces)
         if new:
             self.offer(new)

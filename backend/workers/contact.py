@@ -24,7 +24,7 @@ from backend.workers.estates import START_GONE, worker_gone
 from backend.workers.http_ledger import HttpLedger
 from backend.workers.journal import CLAIMED, FINISHED, Entry, Journal
 from backend.workers.outbox import Outbox
-from backend.workers.parent import Call, Parent
+from backend.workers.parent import Call, Parent, understood
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class HttpTeller:
                 self.instance_lost()
                 raise InstanceRefused(sentence=error.params["detail"]) from error
             raise
-        return wire.from_plain(Heard, said.data)
+        return understood(Heard, said.data)
 
     def _renew_waiting(self) -> None:
         """What was claimed and has not begun is held by this; what runs, by the process that runs it."""
@@ -160,14 +160,16 @@ class HttpTeller:
             for one in self.journal.entries()
             if one.stage == CLAIMED and not one.execution and not is_own(one)
         ]
-        if not waiting:
-            return
+        for start in range(0, len(waiting), wire.MAX_LEASES):
+            self._renew(waiting[start : start + wire.MAX_LEASES])
+
+    def _renew(self, waiting: Sequence[Entry]) -> None:
         leases = tuple(Lease(one.allocation_id, one.attempt, "") for one in waiting)
         path = f"/allocations/{waiting[0].allocation_id}/renew"
         said = self.parent.call(
             Call("POST", path, wire.plain(Renewal(leases)), seconds=BEAT_SECONDS, patience=0.0)
         )
-        standings = wire.from_plain(Renewed, said.data).standings
+        standings = understood(Renewed, said.data).standings
         self._forget(waiting, {name for name, one in standings.items() if one is not Standing.HELD})
 
     def _forget(self, entries: Sequence[Entry], allocation_ids: set[str]) -> None:

@@ -10,17 +10,18 @@ from dataclasses import dataclass, field
 
 from backend import metrics
 from backend.domain import wire
-from backend.domain.errors import ParentRefused, Unavailable
+from backend.domain.errors import ParentFailed, ParentRefused, Unavailable
 from backend.domain.orders import Outcome, WorkOrder
 from backend.domain.ports import Checkpoint, Lease, Standing
 from backend.domain.wire import BeginAsk, Lost, Renewal, Renewed, SettleAsk, Stands
 from backend.workers.journal import Journal, Who
-from backend.workers.parent import Call, Parent, Said
+from backend.workers.parent import Call, Parent, Said, understood
 
 # A large outcome on a slow line; each try of it has so long.
 UPLOAD_SECONDS = 120.0
 UPLOAD_PATIENCE_SECONDS = 60.0
 CONFLICT = 409
+SEND_AGAIN = frozenset({"chunks_missing", "chunks_broken"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,14 @@ class HttpLedger:
     def order_of(self, allocation_id: str, attempt: int, execution: str) -> WorkOrder | None:
         """What begins now: at the parent."""
         ask = BeginAsk(attempt, execution, self.who.instance)
-        return wire.order_from(self._post(allocation_id, "begin", ask).data)
+        data = self._post(allocation_id, "begin", ask).data
+        return None if data is None else understood(WorkOrder, data)
 
     def _begin(self, allocation_id: str, attempt: int, execution: str) -> WorkOrder | None:
         started = time.monotonic()
         try:
             order = self.order_of(allocation_id, attempt, execution)
-        except Unavailable:
+        except (Unavailable, ParentFailed):
             self.journal.put_back(execution)
             raise
         except ParentRefused:
@@ -84,7 +86,7 @@ class HttpLedger:
             some = tuple(leases[start : start + wire.MAX_LEASES])
             told = self.progress([lease.allocation_id for lease in some])
             said = self._post(some[0].allocation_id, "renew", Renewal(some, dict(told)))
-            standings |= wire.from_plain(Renewed, said.data).standings
+            standings |= understood(Renewed, said.data).standings
         return standings
 
     def settle(self, outcome: Outcome) -> Standing:
@@ -117,29 +119,41 @@ class HttpLedger:
         packed = gzip.compress(wire.encode(ask), compresslevel=5, mtime=0)
         if len(packed) <= wire.WHOLE_BYTES:
             return self._standing(outcome.allocation_id, "settle", packed)
+        try:
+            return self._settle_staged(outcome)
+        except ParentRefused as error:
+            if error.parent_code not in SEND_AGAIN:
+                raise
+        # Forgotten by the parent meanwhile, or by a settle the refusal of which got lost.
         return self._settle_staged(outcome)
 
     def _settle_staged(self, outcome: Outcome) -> Standing:
-        """The chunks are repeated as often as the settle is: the parent may have forgotten them meanwhile."""
         # The same bytes each time, so that a repeated chunk is the same one.
         packed = gzip.compress(wire.encode(outcome), compresslevel=5, mtime=0)
         parts = [
             packed[start : start + wire.CHUNK_BYTES] for start in range(0, len(packed), wire.CHUNK_BYTES)
         ]
         for number, part in enumerate(parts):
-            query = f"settle?chunk={number}&of={len(parts)}&attempt={outcome.attempt}&execution={outcome.execution}"
-            self._send(outcome.allocation_id, query, part, {})
+            if self._stage(outcome, f"chunk={number}&of={len(parts)}", part) is Standing.SUPERSEDED:
+                return Standing.SUPERSEDED
         ask = SettleAsk(outcome.attempt, outcome.execution, staged=len(parts), sha256=wire.digest_of(packed))
         return self._standing(outcome.allocation_id, "settle", ask)
 
+    def _stage(self, outcome: Outcome, which: str, part: bytes) -> Standing:
+        query = f"settle?{which}&attempt={outcome.attempt}&execution={outcome.execution}"
+        return self._answer(lambda: self._send(outcome.allocation_id, query, part, {}))
+
     def _standing(self, allocation_id: str, verb: str, body: object) -> Standing:
+        return self._answer(lambda: self._post(allocation_id, verb, body))
+
+    def _answer(self, call: Callable[[], Said]) -> Standing:
         try:
-            said = self._post(allocation_id, verb, body)
+            said = call()
         except ParentRefused as error:
             if error.parent_status == CONFLICT and error.standing:
                 return Standing(error.standing)
             raise
-        return wire.from_plain(Stands, said.data).standing
+        return understood(Stands, said.data).standing
 
     def _post(self, allocation_id: str, verb: str, body: object) -> Said:
         """`body` is gzipped JSON when it is bytes."""

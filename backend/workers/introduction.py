@@ -14,7 +14,7 @@ from backend.domain.errors import ConfigurationError, CredentialsRefused, Parent
 from backend.domain.protocol import INSTANCE_REFUSED, PROTOCOL, agreed
 from backend.domain.reconnecting import Backoff
 from backend.domain.wire import FullBeat, Heard
-from backend.workers.parent import Call, Parent
+from backend.workers.parent import Call, Parent, understood
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Introduction:
             if error.parent_code == INSTANCE_REFUSED:
                 raise ConfigurationError("refused", sentence=error.params["detail"]) from error
             raise
-        heard = wire.from_plain(Heard, said.data)
+        heard = understood(Heard, said.data)
         if agreed(PROTOCOL, heard.protocol) is None or not heard.slug:
             raise ConfigurationError("parent_too_old", url=self.parent.url)
         return heard

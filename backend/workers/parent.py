@@ -10,8 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
+from backend.domain import wire
 from backend.domain.errors import CredentialsRefused, ParentAway, ParentFailed, ParentRefused, WorkError
 from backend.domain.ports import HttpClient, HttpRequest, HttpResponse
 from backend.domain.reconnecting import Backoff
@@ -27,6 +30,8 @@ REFUSED_SECONDS = 60.0
 COME_AGAIN = frozenset({408, 425, 429, 502, 503, 504})
 REFUSED = frozenset({401, 403})
 NOT_MODIFIED = 304
+
+Body = TypeVar("Body")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,16 @@ class Parent:
         if self.refused is not None and pair == self._refused_pair and self.clock() < self._refused_until:
             raise self.refused
         return pair
+
+
+def understood(kind: type[Body], data: object) -> Body:
+    """What the parent's answer says. Raises `ParentFailed` when this program can't read it: no thread may die of that."""
+    try:
+        return wire.from_plain(kind, data)
+    except ValidationError as error:
+        raise ParentFailed(
+            "parent_unreadable", detail=f"{error.error_count()} fields of {kind.__name__}"
+        ) from None
 
 
 def read_answer(response: HttpResponse, at: datetime | None = None) -> Said:

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from backend.domain.errors import CascadeError, Unavailable
+from backend.domain.errors import CascadeError, ParentFailed, Unavailable
 from backend.domain.reconnecting import staggered
 from backend.workers.copied_lists import FEEDS, TASKS, LocalCopy
 from backend.workers.parent import Call, Parent
 
 log = logging.getLogger(__name__)
 
+# What a list of another shape raises.
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 OPERATIONS = {FEEDS: "sync_feeds", TASKS: "sync_tasks"}
 
 
@@ -62,7 +64,13 @@ class Syncer:
             raise
         if said.unchanged:
             return Pulled(0, unchanged=True)
-        self.copy.keep(name, said.etag, read(said.data))
+        try:
+            rows = read(said.data)
+        except UNREADABLE as error:
+            trouble = ParentFailed("parent_unreadable", detail=f"{name}: {type(error).__name__}")
+            self._log(name, 0, str(trouble))
+            raise trouble from error
+        self.copy.keep(name, said.etag, rows)
         self._log(name, len(said.data), "")
         return Pulled(len(said.data), unchanged=False)
 

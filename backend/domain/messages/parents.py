@@ -25,6 +25,13 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The parent met an error of its own with this call ({detail}); its log says which.",
         "父节点处理该请求时发生内部错误（{detail}），详见父节点日志。",
     ),
+    "parent_unreadable": (
+        (
+            "This program can't read the parent's answer ({detail}); the parent may be of another release: install the same one here,"
+            " or there."
+        ),
+        "本程序无法读取父节点的应答（{detail}）；父节点的版本可能不同：请在两端安装相同的版本。",
+    ),
     "parent_refused": (
         "The parent refused (HTTP {status}): {detail}",
         "父节点拒绝了请求（HTTP {status}）：{detail}",
