@@ -48,6 +48,8 @@ class LocalDatabase:
 
 def _connect(path: Path, tables: str) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Before SQLite makes it: the files beside it get the same rights.
+    path.touch(mode=0o600)
     # Autocommit: every transaction is begun and ended by hand. Threads share the connection under its lock.
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA journal_mode = WAL")
