@@ -83,10 +83,11 @@ class Succeed:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """It is not there and will not be without a person."""
+    """It is not there and will not be without a person. `clear_mark`: as in `Again`."""
 
     code: str
     message: str
+    clear_mark: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,18 @@ def decide(policy: PublishPolicy, task: Standpoint, told: Told) -> Ending:
         return Succeed(told.published)
     if task.submitted_at is None and not told.submitted:
         return _untouched(policy, task, told)
+    if _was_not_sent(task, told):
+        # The recorded decision that clears the mark: who set it says that the call was never made.
+        ending = _untouched(policy, task, told)
+        return replace(ending, clear_mark=True) if isinstance(ending, Again | Fail) else ending
     return _doubtful(policy, task, told)
+
+
+def _was_not_sent(task: Standpoint, told: Told) -> bool:
+    """Whether the execution that set the mark says that nothing was sent after it."""
+    failure = told.failure
+    certain = failure is not None and not failure.ambiguous and failure.code not in HEALTH_OF
+    return task.submitted_now and told.report is not None and not told.submitted and certain
 
 
 def _untouched(policy: PublishPolicy, task: Standpoint, told: Told) -> Ending:

@@ -34,6 +34,7 @@ ERRORS_KEPT = 20
 REPORTED = "publish_report"
 """The noun under which the history keeps reports that came too late."""
 ALLOCATIONS = core(Allocation)
+UNMARKED: dict[str, Any] = {"submitted_at": None, "known_ids": None, "confirmations": 0}
 
 
 def lock_allocation(session: Session, allocation_id: str) -> Any:
@@ -169,8 +170,8 @@ def _as_columns(account: Any, ending: Ending) -> tuple[str, str, dict[str, Any]]
         case Succeed(published):
             where = {"platform_id": published.platform_id[:255], "result_url": published.url[:2048]}
             return "success", published.note, ended | where | _error("", "")
-        case Fail(code, message):
-            return "failed", message, ended | _error(code, message)
+        case Fail(code, message, clear_mark):
+            return "failed", message, ended | _error(code, message) | (UNMARKED if clear_mark else {})
         case Unconfirmed(code, message):
             return "unconfirmed", message, ended | _error(code, message)
         case Cancel():
@@ -195,6 +196,4 @@ def _again(ending: Again) -> dict[str, Any]:
         "not_before": now(ending.seconds) if ending.seconds > 0 else None,
         "allocation_id": None,
     }
-    if ending.clear_mark:
-        values |= {"submitted_at": None, "known_ids": None, "confirmations": 0}
-    return values
+    return values | (UNMARKED if ending.clear_mark else {})

@@ -20,6 +20,10 @@ PAUSE_SECONDS = 0.2
 # After the point of no return the call has its own time; only one that never ends is left behind.
 ANSWER_SECONDS = 180.0
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+# With these the HTTP client says that nothing reached anybody, unless the error is ambiguous.
+UNSENT = frozenset(
+    {"submission_late", "egress_refused", "dns_failed", "connect_failed", "tls_failed", "unsendable_request"}
+)
 
 
 def boot_seconds() -> float:
@@ -108,11 +112,16 @@ class BoundHttp:
 
     def _call(self, request: HttpRequest, call_by: float) -> HttpResponse:
         # Reading harms nobody, and what follows the call belongs to it.
-        if request.method not in READING and not self.has_called:
-            if self.limits.clock() > call_by:
-                raise WorkError("submission_late")
-            self.has_called = True
-        return self.http.send(request)
+        if request.method in READING or self.has_called:
+            return self.http.send(request)
+        if self.limits.clock() > call_by:
+            raise WorkError("submission_late")
+        self.has_called = True
+        try:
+            return self.http.send(request)
+        except WorkError as error:
+            self.has_called = error.code not in UNSENT or error.ambiguous
+            raise
 
 
 class Left(Exception):

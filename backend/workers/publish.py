@@ -21,7 +21,7 @@ from backend.domain.publishing import (
     PublishReport,
     Submission,
 )
-from backend.workers.desk import BoundHttp, Ending, Left, Limits, Threshold, Watch, desk_for
+from backend.workers.desk import UNSENT, BoundHttp, Ending, Left, Limits, Threshold, Watch, desk_for
 from backend.workers.kit import Kit, Reporter
 from backend.workers.update import failure_of, unexpected
 
@@ -164,8 +164,7 @@ class Publishing:
 
     def _refused(self, error: WorkError) -> Outcome:
         log.info("publish task %s: %s (while %s)", self.task.task_id, error, self._step())
-        if error.code == "submission_late" and not self.http.has_called:
-            # Nothing was sent, and the ledger knows that it was going to be.
+        if error.code in UNSENT and not error.ambiguous and not self.http.has_called:
             self.submitted = False
         if not self.submitted and self.desk.wait(0.0) and self.limits.seconds_left() > 0:
             return self.handed_back()

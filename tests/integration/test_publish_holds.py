@@ -19,10 +19,12 @@ from backend.domain.publishing import (
     Credentials,
     Health,
     LoginScreenshot,
+    Mode,
     Published,
     PublishReport,
+    Submission,
 )
-from backend.store import accounts, login_screenshots
+from backend.store import accounts, login_screenshots, publishing
 from backend.store.account_health import apply_verdict
 from backend.store.accounts import NewAccount
 from backend.store.columns import now
@@ -161,6 +163,26 @@ def test_a_login_that_was_good_a_call_ago_holds_its_tasks_when_a_later_call_is_r
     row = row_of(engine, PublishAccount)
     assert (row.health, states(engine)) == (health, {"held": 2})
     assert (row.profile, row.credential_version) == ("Ana", 2), "what was learnt besides is kept"
+
+
+@pytest.mark.parametrize("permanent", [False, True])
+def test_a_call_that_reached_nobody_leaves_no_mark_and_what_comes_next_publishes(
+    engine: Engine, node_id: str, account: str, permanent: bool
+) -> None:
+    (task,) = make_tasks(engine, account)
+    order = begin(engine, node_id)
+    assert building.ledger_for(engine, node_id).checkpoint(order, Submission(("7",))) is Standing.HELD
+    assert row_of(engine, PublishTask, task).submitted_at is not None
+    settle(engine, node_id, order, Failure("connect_failed", "nobody listens", permanent=permanent))
+    row = row_of(engine, PublishTask, task)
+    assert (row.state, row.error_code) == ("failed" if permanent else "pending", "connect_failed")
+    assert (row.submitted_at, row.known_ids) == (None, None)
+    if permanent:
+        transact(engine, lambda session: publishing.retry(session, task, "ana"))
+    change(engine, PublishTask, not_before=None)
+    again = begin(engine, node_id).publish
+    assert again is not None
+    assert again.mode is Mode.PUBLISH
 
 
 def test_tasks_that_do_not_follow_their_account_are_found_however_many(engine: Engine) -> None:

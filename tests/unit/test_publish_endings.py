@@ -136,6 +136,10 @@ SUBMITTED = replace(REPORT, submitted=True, quiet_seconds=60.0)
         (JUST_NOW, SUBMITTED, AMBIGUOUS, (Again, (60.0, "publish_doubtful", False))),
         (JUST_NOW, SUBMITTED, replace(BROKEN, permanent=True), (Again, (60.0, "publish_doubtful", False))),
         (JUST_NOW, None, replace(BROKEN, permanent=True), (Again, (60.0, "publish_doubtful", False))),
+        # Who set the mark says that nothing was sent after it: there is no doubt.
+        (JUST_NOW, REPORT, BROKEN, (Again, (30.0, "http_status", True))),
+        (JUST_NOW, REPORT, replace(BROKEN, permanent=True), (Fail, "http_status")),
+        (JUST_NOW, REPORT, AMBIGUOUS, (Again, (60.0, "publish_doubtful", False))),
         # The checkpoint's answer was lost to the store, the call was made: that counts as submitted.
         (Standpoint(), SUBMITTED, AMBIGUOUS, (Again, (60.0, "publish_doubtful", False))),
         # The platform's own no to this call.

@@ -189,6 +189,27 @@ def test_a_publisher_with_a_way_out_of_its_own_is_not_called_late_either(study: 
     assert called == []
 
 
+@pytest.mark.parametrize(
+    ("code", "ambiguous"), [("connect_failed", False), ("connect_failed", True), ("timed_out", False)]
+)
+def test_a_call_that_reached_nobody_was_not_made_and_any_other_trouble_leaves_a_doubt(
+    study: Study, code: str, ambiguous: bool
+) -> None:
+    real = study.kit.http
+
+    class Unreachable:
+        def send(self, request: HttpRequest) -> HttpResponse:
+            if request.url.endswith("/api/v4/content/publish"):
+                raise WorkError(code, ambiguous=ambiguous, host="www.zhihu.com")
+            return real.send(request)
+
+    study.change(http=Unreachable())
+    outcome = study.work(study.order())
+    assert outcome.publish is not None
+    assert outcome.failure is not None
+    assert (outcome.failure.code, outcome.publish.submitted) == (code, ambiguous or code == "timed_out")
+
+
 def test_right_before_the_request_itself_the_deadline_is_looked_at_again() -> None:
     sent: list[str] = []
     now = [100.0]
