@@ -29,6 +29,7 @@ T = TypeVar("T")
 COMMITS = (b"COMMIT",)
 REDIS_WRITES = (b"EXEC\r\n", b"LPUSH\r\n", b"RPUSH\r\n", b"HSET\r\n", b"SADD\r\n")
 SENDS = (b"POST ",)
+REPORTS = (b"/claim-task", b"/begin ", b"/renew ", b"/settle ")
 SKEWS = (-7200.0, -300.0, -20.0, 20.0, 300.0, 7200.0)
 DELAYS = (0.05, 0.2, 0.5, 1.0)
 # What is aimed at is often gone by then: a process that was killed, a connection that was given back.
@@ -261,6 +262,24 @@ class Injector:
 
     def _do_lose_redis_answers(self, fault: Fault) -> tuple[str, int | None]:
         return _lose(self.system.brokers[fault.target], 1 + int(fault.chance * 4), REDIS_WRITES)
+
+    def _do_cut_link(self, fault: Fault) -> tuple[str, int | None]:
+        return _counted(self.system.links[fault.target].cut())
+
+    def _do_slow_link(self, fault: Fault) -> tuple[str, int | None]:
+        return self._slow(self.system.links[fault.target], fault)
+
+    def _do_silence_link(self, fault: Fault) -> tuple[str, int | None]:
+        self.system.links[fault.target].fall_silent(fault.seconds)
+        return f"for {fault.seconds:.1f} s", None
+
+    def _do_part_past_lease(self, fault: Fault) -> tuple[str, int | None]:
+        link = self.system.links[fault.target]
+        link.refuse(fault.seconds)
+        return f"{link.cut()} connections cut, none made for {fault.seconds:.1f} s", None
+
+    def _do_lose_link_answers(self, fault: Fault) -> tuple[str, int | None]:
+        return _lose(self.system.links[fault.target], 1 + int(fault.chance * 6), REPORTS)
 
     def _do_lose_acknowledgements(self, fault: Fault) -> tuple[str, int | None]:
         return _lose(self.system.outside[fault.target], 1 + int(fault.chance * 6), SENDS)

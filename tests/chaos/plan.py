@@ -10,16 +10,17 @@ PARENTS = ("parent-1", "parent-2")
 BEATS = ("beat-1", "beat-2")
 WORKERS = ("workers",)
 NODES = ("node-1", "node-2", "node-3")
-# Remote nodes with our own ledger over HTTP, and what publishes, plug in here when the product has them.
-REMOTE_NODES: tuple[str, ...] = ()
-PARTS = (*PARENTS, *BEATS, *WORKERS, *NODES, *REMOTE_NODES)
+REMOTE_NODES = ("remote-1", "remote-2")
+# What reaches MariaDB and Redis; remote nodes reach a parent, and have a Redis of their own.
+DIRECT = (*PARENTS, *BEATS, *WORKERS, *NODES)
+PARTS = (*DIRECT, *REMOTE_NODES)
 WORKING = (*WORKERS, *NODES, *REMOTE_NODES)
 SKEWED = NODES[-1]
 CHILDREN = ("child-1", "child-2")
 OUTSIDE = ("feeds", "receivers")
 
 SETTLING_SECONDS = 2.0
-SECONDS_PER_FAULT = 2.0
+SECONDS_PER_FAULT = 1.0
 SERVER_PAUSE_SECONDS = 6.0
 
 
@@ -56,19 +57,25 @@ KINDS: Mapping[str, Kind] = {
     "freeze_redis": Kind(("redis",), (1.0, 6.0), weight=1, server="redis"),
     # connections
     "kill_connections": Kind(("mariadb",), weight=3),
-    "cut_database": Kind(PARTS, weight=2),
-    "cut_redis": Kind(PARTS, weight=2),
-    "slow_database": Kind(PARTS, (3.0, 10.0), weight=2),
-    "slow_redis": Kind(PARTS, (3.0, 10.0), weight=1),
-    "silence_database": Kind(PARTS, (2.0, 12.0), weight=2),
-    "silence_redis": Kind(PARTS, (2.0, 8.0), weight=1),
-    "refuse_database": Kind(PARTS, (1.0, 8.0), weight=1),
-    "half_close_database": Kind(PARTS, weight=1),
-    "half_close_redis": Kind(PARTS, weight=1),
-    "lose_commit_answers": Kind(PARTS, weight=4),
-    "lose_redis_answers": Kind(PARTS, weight=1),
+    "cut_database": Kind(DIRECT, weight=2),
+    "cut_redis": Kind(DIRECT, weight=2),
+    "slow_database": Kind(DIRECT, (3.0, 10.0), weight=2),
+    "slow_redis": Kind(DIRECT, (3.0, 10.0), weight=1),
+    "silence_database": Kind(DIRECT, (2.0, 12.0), weight=2),
+    "silence_redis": Kind(DIRECT, (2.0, 8.0), weight=1),
+    "refuse_database": Kind(DIRECT, (1.0, 8.0), weight=1),
+    "half_close_database": Kind(DIRECT, weight=1),
+    "half_close_redis": Kind(DIRECT, weight=1),
+    "lose_commit_answers": Kind(DIRECT, weight=4),
+    "lose_redis_answers": Kind(DIRECT, weight=1),
     "lose_acknowledgements": Kind(("receivers",), weight=2),
     "cut_outside": Kind(OUTSIDE, weight=1),
+    # links of remote nodes
+    "cut_link": Kind(REMOTE_NODES, weight=2),
+    "slow_link": Kind(REMOTE_NODES, (3.0, 10.0), weight=1),
+    "silence_link": Kind(REMOTE_NODES, (2.0, 8.0), weight=1),
+    "part_past_lease": Kind(REMOTE_NODES, (1.2, 1.6), weight=3, in_leases=True),
+    "lose_link_answers": Kind(REMOTE_NODES, weight=3),
 }
 
 

@@ -25,6 +25,9 @@ TAKES_HOLDERS = frozenset(
         "slow_database",
         "refuse_database",
         "kill_child",
+        "silence_link",
+        "slow_link",
+        "part_past_lease",
     }
 )
 

@@ -19,15 +19,18 @@ from typing import Self
 import psutil
 import requests
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from backend.cli.stages import APP
 from backend.cli.system import create_first_user
+from backend.store import credentials, nodes
+from backend.store.credentials import Pair, new_pair
 from backend.store.migrate import upgrade
-from backend.store.session import create_engine_for
+from backend.store.session import create_engine_for, transact
 from config import ROOT
-from tests.chaos.plan import BEATS, NODES, PARENTS, PARTS, SKEWED, WORKERS
+from tests.chaos.plan import BEATS, DIRECT, NODES, PARENTS, REMOTE_NODES, SKEWED, WORKERS
 from tests.chaos.recoveries import Least
-from tests.e2e.running import environment, living
+from tests.e2e.running import LAUNCH, environment, living
 from tests.e2e.system import PASSWORD
 from tests.servers import MariaDb, RedisServer, Server, free_port, wait_until
 from tests.standins.tcp_proxy import Proxies, TcpProxy
@@ -37,6 +40,12 @@ LOOK_SECONDS = 0.2
 STOP_SECONDS = 30.0
 SKEW_HOOK = Path(__file__).parent / "skew"
 CAPACITY = 20
+# All feeds live on one host, which is this one.
+OF_SOURCES = {
+    "CASCADE_EGRESS_ALLOW": "127.0.0.0/8",
+    "CASCADE_HOST_CONCURRENCY": "0",
+    "CASCADE_HOST_GAP_SECONDS": "0",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,7 @@ class System:
         self.proxies = Proxies()
         self.databases: dict[str, TcpProxy] = {}
         self.brokers: dict[str, TcpProxy] = {}
+        self.links: dict[str, TcpProxy] = {}
         self.outside: dict[str, TcpProxy] = {}
         self.parts: dict[str, Part] = {}
         self.ports = {name: free_port() for name in PARENTS}
@@ -124,12 +134,16 @@ class System:
         engine = self.engine()
         upgrade(engine)
         create_first_user(engine, PASSWORD)
+        pairs = {name: _make_remote(engine, name) for name in REMOTE_NODES}
         engine.dispose()
         self.proxies.__enter__()
-        for name in PARTS:
+        for name in DIRECT:
             self.databases[name] = self.proxies.before(self.mariadb.port)
             self.brokers[name] = self.proxies.before(self.redis.port)
             self.parts[name] = self._part(name)
+        for number, (name, pair) in enumerate(pairs.items()):
+            self.links[name] = self.proxies.before(self.ports[PARENTS[number % len(PARENTS)]])
+            self.parts[name] = self._remote_part(name, pair)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -195,8 +209,8 @@ class System:
         if any(answer.status_code != 200 for answer in answers):
             return False
         with self.mariadb.connect(self.database) as one, one.cursor() as cursor:
-            cursor.execute("SELECT name FROM nodes WHERE transport = 'attached' AND workers_alive > 0")
-            return set(NODES) <= {row["name"] for row in cursor.fetchall()}
+            cursor.execute("SELECT name FROM nodes WHERE workers_alive > 0")
+            return {*NODES, *REMOTE_NODES} <= {row["name"] for row in cursor.fetchall()}
 
     # what it is made of
 
@@ -217,6 +231,19 @@ class System:
             command = ["/bin/sh", str(ROOT / "start_workers.sh"), "--workers", "2", "--node", name]
         return Part(name, command, told, self.folder / f"{name}.log")
 
+    def _remote_part(self, name: str, pair: Pair) -> Part:
+        told = environment(
+            CASCADE_DATA_DIR=str(_made(self.folder / name)),
+            CASCADE_ENABLED="true",
+            CASCADE_NODE_TYPE="child",
+            CASCADE_PARENT_URL=f"http://127.0.0.1:{self.links[name].port}",
+            CASCADE_API_KEY=pair.api_key,
+            CASCADE_API_SECRET=pair.api_secret,
+            CHAOS_PART=f"{self.folder}:{name}",
+            **OF_SOURCES,
+        )
+        return Part(name, [*LAUNCH, "child", "--workers", "2"], told, self.folder / f"{name}.log")
+
     def _settings(self, name: str) -> dict[str, str]:
         # What runs on one machine shares a data directory; each node is a machine of its own.
         home = _made(self.folder / (name if name in NODES else "var"))
@@ -229,9 +256,6 @@ class System:
             CASCADE_PORT=str(self.ports.get(name, 0) or 1),
             DATABASE_URL=database,
             REDIS_URL=self.redis.url.replace(f":{self.redis.port}/", f":{self.brokers[name].port}/"),
-            CASCADE_EGRESS_ALLOW="127.0.0.0/8",
-            CASCADE_HOST_CONCURRENCY="0",
-            CASCADE_HOST_GAP_SECONDS="0",
             CASCADE_RETRY_BASE_SECONDS="0.5",
             CASCADE_DELIVERY_ATTEMPTS="12",
             CASCADE_LEASE_SECONDS=f"{self.leases.lease:g}",
@@ -241,6 +265,7 @@ class System:
             GUNICORN_THREADS="8",
             PYTHONSAFEPATH="1",
             CHAOS_PART=f"{self.folder}:{name}",
+            **OF_SOURCES,
         )
 
     def processes(self, part: str | None = None) -> list[psutil.Process]:
@@ -314,8 +339,20 @@ class System:
 
     def all_proxies(self) -> Iterator[TcpProxy]:
         """Every proxy."""
-        for group in (self.databases, self.brokers, self.outside):
+        for group in (self.databases, self.brokers, self.links, self.outside):
             yield from group.values()
+
+
+def _make_remote(engine: Engine, name: str) -> Pair:
+    """A remote node of the parent's, and what it proves with who it is."""
+    pair = new_pair()
+
+    def make(session: Session) -> None:
+        node = nodes.create_node(session, name=name, transport="remote", max_capacity=CAPACITY)
+        credentials.rotate(session, node.id, pair)
+
+    transact(engine, make)
+    return pair
 
 
 def _made(folder: Path) -> Path:

@@ -12,11 +12,11 @@ from sqlalchemy import Engine
 from backend.store.session import read
 from tests.chaos import watch
 from tests.chaos.checker import Evidence, check
-from tests.chaos.facts import Leftovers, Visited, World, messages, read_tables
+from tests.chaos.facts import Leftovers, Tables, Visited, World, messages, read_tables
 from tests.chaos.injectors import Injector
 from tests.chaos.journals import Journals
 from tests.chaos.load import ACCOUNTS, BROKEN, FEEDS, Load
-from tests.chaos.plan import make_plan
+from tests.chaos.plan import NODES, REMOTE_NODES, make_plan
 from tests.chaos.recoveries import recoveries
 from tests.chaos.report import report
 from tests.chaos.settling import open_work
@@ -28,7 +28,7 @@ from tests.standins.receivers import ReceiverServer
 
 READY_SECONDS = 90.0
 REFUSED = "came too late"
-# Production's values need their time to be seen; two minutes show the same with a third of it.
+# Production's values need their time to be seen; a minute shows the same with a third of it.
 SHORT, REAL = Leases(15.0, 5.0, 20.0), Leases(45.0, 15.0, 60.0)
 SHORT_RUN_SECONDS = 300.0
 # A gap in the pulse, the time that is given after it, and what a look takes.
@@ -64,6 +64,8 @@ def run(folder: Path, seed: int, seconds: float, leases: Leases) -> tuple[Eviden
             quiet, longest = _break(system, load, engine, seed, seconds)
             evidence.calm_at = time.time() - quiet
             evidence.tables = read_tables(engine)
+            for name in idle_nodes(evidence.tables):
+                journals.trouble(f"{name} has done nothing")
         finally:
             engine.dispose()
         evidence.messages = messages(receivers.requests())
@@ -78,6 +80,12 @@ def run(folder: Path, seed: int, seconds: float, leases: Leases) -> tuple[Eviden
         allowed = leases.of_children + leases.lease + GAP_SECONDS
         evidence.leftovers = Leftovers(system.stop(), seen, system.log_lines(REFUSED), longest, allowed)
     return evidence, quiet
+
+
+def idle_nodes(tables: Tables) -> list[str]:
+    """Nodes that ended no work well: what broke them broke nothing."""
+    worked = {one.node for one in tables.allocations if one.state == "completed"}
+    return [name for name in (*NODES, *REMOTE_NODES) if name not in worked]
 
 
 def _load(

@@ -13,7 +13,7 @@ from typing import Self
 import psutil
 import pymysql
 
-from tests.chaos.plan import BEATS, PARENTS, PARTS
+from tests.chaos.plan import BEATS, DIRECT, PARENTS
 from tests.chaos.system import System
 
 LOOK_SECONDS = 0.5
@@ -63,7 +63,7 @@ def connections(system: System) -> Mapping[str, tuple[int, int]]:
     """By part and server, the least number of connections that its processes held in a few seconds of quiet, and how many they may."""
     found: dict[str, int] = {}
     for _ in range(SAMPLES):
-        for name in PARTS:
+        for name in DIRECT:
             ports = _ports(system, name)
             for server, proxies in (("MariaDB", system.databases), ("Redis", system.brokers)):
                 key, count = f"{name} to {server}", ports[proxies[name].port]

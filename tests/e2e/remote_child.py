@@ -21,11 +21,17 @@ from tests.servers import wait_until
 class RemoteChild(System):
     """`cascade child`, joined with a token; ready when its workers run and its parent answers."""
 
+    joined_code = 0
+
     def __init__(self, parent: System, data_dir: Path, name: str, **settings: str) -> None:
         super().__init__(data_dir, **settings)
         self.name = name
         token = parent.last_line("node", "token", name).split()[-1]
-        self.last_line("child", "join", parent.url, token)
+        self.last_line("child", "join", self.way_to(parent), token, expect=self.joined_code)
+
+    def way_to(self, parent: System) -> str:
+        """The parent's address, as it is seen from here."""
+        return parent.url
 
     def command(self) -> list[str]:
         """See `Up`."""
@@ -71,7 +77,11 @@ class RemoteChild(System):
 
     def kept(self) -> int:
         """How many results wait for the parent."""
-        return len(list((self.data_dir / "outbox").rglob("*.outcome")))
+        return sum(one.parent.name != "dead" for one in (self.data_dir / "outbox").rglob("*.outcome"))
+
+    def refused(self) -> int:
+        """How many results its parent did not take; they are kept for a person."""
+        return len(list((self.data_dir / "outbox").rglob("dead/*.outcome")))
 
     def node_process(self) -> psutil.Process:
         """The supervisor of its workers."""

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,8 @@ def living(processes: list[psutil.Process]) -> list[psutil.Process]:
 class Up:
     """One start on a data directory. Leaving the context kills whatever is left."""
 
+    launch: Sequence[str] = LAUNCH
+
     def __init__(self, data_dir: Path, *words: str, **told: str) -> None:
         self.data_dir = data_dir
         self.port = free_port()
@@ -60,7 +63,11 @@ class Up:
     def __enter__(self) -> Self:
         with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
             self.process = subprocess.Popen(
-                [*LAUNCH, *self.words], env=self.environment, stdout=out, stderr=err, start_new_session=True
+                [*self.launch, *self.words],
+                env=self.environment,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
             )
         return self
 
@@ -143,7 +150,7 @@ class Up:
     def run(self, *words: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
         """Another command on the same data directory."""
         return subprocess.run(
-            [*LAUNCH, *words],
+            [*self.launch, *words],
             env=self.environment | {"CASCADE_DATA_DIR": str(self.data_dir)},
             capture_output=True,
             text=True,
@@ -156,7 +163,7 @@ class Up:
         ours, theirs = os.openpty()
         with os.fdopen(ours, "rb", buffering=0) as terminal:
             process = subprocess.Popen(
-                [*LAUNCH, *words],
+                [*self.launch, *words],
                 env=self.environment | {"CASCADE_DATA_DIR": str(self.data_dir), "TERM": "xterm"},
                 stdout=subprocess.DEVNULL,
                 stderr=theirs,
