@@ -25,6 +25,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "mariadbd": ("mariadb-server-core", "mariadb-client-core"),
     "mariadb-install-db": ("mariadb-server-core", "mariadb-client-core"),
     "chromium": ("chromium",),
+    "ip": ("iproute2",),
 }
 
 

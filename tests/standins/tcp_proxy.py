@@ -177,9 +177,9 @@ class TcpProxy:
         self._to_lose = 0
         self._server: asyncio.Server | None = None
 
-    async def listen(self) -> None:
+    async def listen(self, at: socket.socket) -> None:
         """Begin to serve; `Proxies` calls it."""
-        self._server = await self.loop.create_server(lambda: _Pair(self).client, "127.0.0.1", 0, backlog=256)
+        self._server = await self.loop.create_server(lambda: _Pair(self).client, sock=at, backlog=256)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
@@ -285,9 +285,10 @@ class Proxies:
         self.loop.call_soon(turned.set_result, None)
         await turned
 
-    def before(self, port: int, host: str = "127.0.0.1") -> TcpProxy:
-        """A new proxy in front of the server that listens there."""
+    def before(self, port: int, host: str = "127.0.0.1", at: socket.socket | None = None) -> TcpProxy:
+        """A new proxy in front of the server that listens there; it listens `at` a bound socket, or somewhere on loopback."""
         proxy = TcpProxy(self.loop, (host, port))
-        asyncio.run_coroutine_threadsafe(proxy.listen(), self.loop).result(ANSWER_SECONDS)
+        here = at or socket.create_server(("127.0.0.1", 0))
+        asyncio.run_coroutine_threadsafe(proxy.listen(here), self.loop).result(ANSWER_SECONDS)
         self._proxies.append(proxy)
         return proxy

@@ -28,7 +28,7 @@ def test_what_cannot_be_installed_is_named_with_its_command(installer_claims_suc
 
 def test_no_package_that_starts_a_service_is_ever_installed() -> None:
     packages = {package for needed in PACKAGES.values() for package in needed}
-    assert packages == {"mariadb-server-core", "mariadb-client-core", "chromium"}
+    assert packages == {"mariadb-server-core", "mariadb-client-core", "chromium", "iproute2"}
 
 
 def test_servers_are_found_outside_a_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
