@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from backend.domain import wire
 from backend.domain.identifiers import new_id
+from backend.domain.orders import WorkOrder
 from backend.domain.protocol import PROTOCOL, Capabilities
 from backend.domain.wire import BeginAsk, Claim, FullBeat, Piece, PresenceBeat, SettleAsk
 from benchmarks.harness.feed_server import ROOT
@@ -22,6 +23,8 @@ from tests.building import outcome_of
 PREFIX = "/api/v1/cascade"
 POLL_SECONDS, PRESENCE_SECONDS = 25, 15.0
 SLOTS = 10
+PAUSES = (0.1, 0.3, 1.0, 3.0, 3.0)
+AGAIN = (0, 503)
 ABLE = Capabilities(("update",), ("rss",), ())
 
 
@@ -77,6 +80,15 @@ class _Line:
     writer: asyncio.StreamWriter | None = None
 
     async def ask(self, path: str, body: object) -> tuple[int, Any, float]:
+        """As `_ask`, and again, as a child does, when the connection had ended or the parent could not now."""
+        for pause in PAUSES:
+            status, data, retry_after = await self._ask(path, body)
+            if status not in AGAIN:
+                return status, data, retry_after
+            await asyncio.sleep(max(pause, retry_after))
+        raise RuntimeError(f"{path} was answered {status} {len(PAUSES)} times")
+
+    async def _ask(self, path: str, body: object) -> tuple[int, Any, float]:
         """The status, the envelope's data, and the seconds that the parent wants to be left alone for."""
         if self.reader is None or self.writer is None:
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -136,7 +148,7 @@ class _Child:
         _, data, _ = await self.work_line.ask(
             f"{path}/begin", BeginAsk(piece.attempt, self_id, self.instance)
         )
-        order = wire.order_from(data)
+        order = None if data is None else wire.from_plain(WorkOrder, data)
         begun = time.perf_counter()
         if order is None:
             return

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from backend.dispatch.pump import pump
 from backend.domain import wire
 from backend.domain.identifiers import new_id
+from backend.domain.orders import WorkOrder
 from backend.domain.ports import HttpRequest, HttpResponse, Standing
 from backend.domain.protocol import Capabilities
 from backend.domain.publish_admission import PublishLimits
@@ -135,8 +136,8 @@ class OldChild:
     def _do(self, piece: dict[str, Any]) -> str:
         path, execution = f"/allocations/{piece['allocation_id']}", new_id()
         said = {"attempt": piece["attempt"], "execution": execution}
-        order = wire.order_from(self._post(f"{path}/begin", said | {"instance": self.instance}))
-        assert order is not None
+        begun = self._post(f"{path}/begin", said | {"instance": self.instance})
+        order = wire.from_plain(WorkOrder, begun)
         outcome = wire.plain(outcome_of(order))
         assert self._post(f"{path}/settle", said | {"outcome": outcome})["standing"] == "held"
         return str(piece["kind"])
