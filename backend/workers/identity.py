@@ -54,8 +54,13 @@ def remember(data_dir: Path, identity: Identity) -> None:
 
 def recall(data_dir: Path, parent_url: str) -> Identity | None:
     """What was kept of this parent; nothing when there is none, or of another one."""
+    found = recall_any(data_dir)
+    return found if found is not None and found.parent_url == parent_url else None
+
+
+def recall_any(data_dir: Path) -> Identity | None:
+    """What was kept last, whatever the address of the parent was then: it may be the same one behind TLS by now."""
     try:
-        found = Identity(**json.loads((data_dir / FILE).read_text(encoding="utf-8")))
+        return Identity(**json.loads((data_dir / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return found if found.parent_url == parent_url else None

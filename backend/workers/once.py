@@ -22,7 +22,7 @@ from backend.workers.contact import Contact, HttpKeeper, HttpTeller
 from backend.workers.estates import Heir
 from backend.workers.execution import Executor
 from backend.workers.http_ledger import HttpLedger
-from backend.workers.identity import recall
+from backend.workers.identity import recall_any
 from backend.workers.introduction import Introduction
 from backend.workers.journal import CLAIMED, Journal, Who
 from backend.workers.kit import Kit
@@ -172,7 +172,7 @@ def open_round(remote: Remote) -> Round:
     """Be known to the parent. Raises `CascadeError` when it is away, refuses, or another process of this node lives."""
     settings, instance = remote.settings, new_id()
     metrics.share(settings.metrics_dir)
-    known = recall(settings.data_dir, settings.parent_url)
+    known = recall_any(settings.data_dir)
     parent = remote.parent()
     heard = Introduction(parent, remote.first_beat(instance, known)).ask()
     identity = remote.keep(heard, instance)

@@ -30,7 +30,7 @@ from backend.workers.copied_lists import LocalCopy
 from backend.workers.credentials import CurrentPair
 from backend.workers.demand import watch_demand
 from backend.workers.estates import Heir
-from backend.workers.identity import Identity, identity_of, recall, remember
+from backend.workers.identity import Identity, identity_of, recall, recall_any, remember
 from backend.workers.instances import Instances
 from backend.workers.introduction import Introduction, this_machine
 from backend.workers.journal import CLAIMED, Journal, Who
@@ -98,7 +98,8 @@ class Remote:
     def be_known(self, instance: str) -> Identity:
         """Who this node is: what the parent says, else what it said before. Raises `CascadeError`."""
         known = recall(self.settings.data_dir, self.settings.parent_url)
-        introduction = Introduction(self.parent(), self.first_beat(instance, known))
+        before = recall_any(self.settings.data_dir)
+        introduction = Introduction(self.parent(), self.first_beat(instance, before))
         if known is None:
             return self.keep(introduction.wait_for_answer(), instance)
         try:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from backend.domain.errors import ConfigurationError
-from backend.domain.wire import Heard
+from backend.domain.wire import FullBeat, Heard, Piece
 from backend.workers.credentials import CurrentPair
 from backend.workers.identity import Identity, identity_of, recall, remember
-from backend.workers.introduction import this_machine
+from backend.workers.introduction import Introduction, this_machine
 from backend.workers.parent import Pair
 from backend.workers.remote import Remote
 from config import load
@@ -50,6 +50,22 @@ def test_a_new_child_and_a_copied_data_directory_replace_nobody(
     remote: Remote, known: Identity | None
 ) -> None:
     assert remote.first_beat("now", known).replaces == ""
+
+
+def test_a_parent_that_has_got_another_address_hears_what_is_held_and_which_start_ended(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[FullBeat] = []
+
+    def answer(self: Introduction) -> Heard:
+        heard.append(self.beat)
+        return Heard("node-1", name="Lyon", slug="lyon", protocol=2)
+
+    monkeypatch.setattr(Introduction, "wait_for_answer", answer)
+    remember(remote.settings.data_dir, replace(KNOWN, parent_url="http://parent.example"))
+    remote.journal().close_claim("", [Piece("claimed", 1, "update", "node:lyon")])
+    assert remote.be_known("now").parent_url == URL
+    assert [(beat.holds, beat.replaces) for beat in heard] == [(("claimed",), "before")]
 
 
 def test_changed_credentials_count_at_once_and_unusable_ones_change_nothing(tmp_path: Path) -> None:
