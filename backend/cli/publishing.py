@@ -26,6 +26,7 @@ from backend.domain.errors import CascadeError, InvalidInput
 from backend.domain.identifiers import new_id
 from backend.domain.manuscripts import Written
 from backend.domain.publish_checks import check_manuscript
+from backend.domain.publishing import web_address
 from backend.domain.states import PublishState
 from backend.store import publishing
 from backend.store.publish_views import PublishFilter, PublishTaskView, get_task, list_tasks, show_task
@@ -256,7 +257,7 @@ def retry(task_id: str, data_dir: Path | None) -> None:
 @options.data_dir
 def confirm(task_id: str, url: str, not_there: bool, data_dir: Path | None) -> None:
     """Say of an unconfirmed task what stands on the platform."""
-    if bool(url) == not_there:
+    if bool(url) == not_there or url != web_address(url):
         raise InvalidInput("confirm_what")
     with opened(data_dir) as place:
         interventions.confirm_task(

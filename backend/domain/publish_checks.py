@@ -9,6 +9,7 @@ from backend.domain.ports import Publisher
 from backend.domain.publishing import Credentials, Manuscript
 
 Publishers = Mapping[str, Publisher]
+MAX_TITLE = 255
 
 
 class Several(CascadeError):
@@ -33,12 +34,15 @@ def check_platform(publishers: Publishers, platform: str) -> Publisher:
 
 
 def check_manuscript(publishers: Publishers, platform: str, manuscript: Manuscript) -> None:
-    """Raise `InvalidInput` with what the platform can never take.
+    """Raise `InvalidInput` with what the platform can never take, or what can't be stored.
 
     A platform that is installed on its nodes only says so when the article is there.
     """
     found = publishers.get(platform)
     troubles = found.refusals(manuscript) if found else ()
+    if len(manuscript.title) > MAX_TITLE and not any(one.code == "long_title" for one in troubles):
+        long = InvalidInput("long_title", platform="Cascade", length=len(manuscript.title), limit=MAX_TITLE)
+        troubles = (*troubles, long)
     if troubles:
         raise InvalidInput(fields={"article": Several(troubles)})
 

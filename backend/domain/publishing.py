@@ -146,6 +146,11 @@ class AccountVerdict:
     refreshed: Credentials | None = field(default=None, repr=False)
 
 
+def web_address(url: str) -> str:
+    """The address as people may be shown it: empty for what is none on the web, whoever said it."""
+    return url[:2048] if url.startswith(("https://", "http://")) else ""
+
+
 class Presence(StrEnum):
     """What the platform says about an article that may have been published."""
 

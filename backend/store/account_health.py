@@ -28,6 +28,7 @@ ACCOUNTS, TASKS = core(PublishAccount), core(PublishTask)
 AT_ONCE = 200
 SICK = tuple(one.value for one in Health if not one.may_publish)
 WELL = tuple(one.value for one in Health if one.may_publish)
+LOGGED_OUT = (Health.EXPIRED.value, Health.NEEDS_LOGIN.value)
 PLAIN = {"synchronize_session": False}
 
 
@@ -102,6 +103,17 @@ def apply_verdict(
     _write(session, account.id, values)
     follow_health(session, account.id, actor)
     return True
+
+
+def want_person(session: Session, allocation: Any, code: str, reason: str) -> None:
+    """Leave an account whose login came to nothing to a person, unless it works or was given other credentials meanwhile."""
+    unchanged = ACCOUNTS.c.credential_version == allocation.credential_version
+    values = {"health": Health.NEEDS_LOGIN.value, "health_code": code, "health_reason": reason[:500]}
+    session.execute(
+        update(ACCOUNTS)
+        .where(ACCOUNTS.c.id == allocation.account_id, unchanged, ACCOUNTS.c.health.in_(LOGGED_OUT))
+        .values(**values, check_due_at=None, updated_at=now())
+    )
 
 
 def _columns(state: AccountState) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from backend.domain.publish_endings import (
     Succeed,
     Unconfirmed,
 )
+from backend.domain.publishing import web_address
 from backend.store import transitions
 from backend.store.account_health import ACCOUNTS, TASKS, why_held
 from backend.store.columns import now
@@ -168,7 +169,7 @@ def _as_columns(account: Any, ending: Ending) -> tuple[str, str, dict[str, Any]]
     ended: dict[str, Any] = {"reason_code": "", "not_before": None, "completed_at": now()}
     match ending:
         case Succeed(published):
-            where = {"platform_id": published.platform_id[:255], "result_url": published.url[:2048]}
+            where = {"platform_id": published.platform_id[:255], "result_url": web_address(published.url)}
             return "success", published.note, ended | where | _error("", "")
         case Fail(code, message, clear_mark):
             return "failed", message, ended | _error(code, message) | (UNMARKED if clear_mark else {})

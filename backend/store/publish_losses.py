@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
+from backend.domain.messages import render
 from backend.domain.publish_endings import (
     Again,
     Cancel,
@@ -20,7 +21,8 @@ from backend.domain.publish_endings import (
     Unconfirmed,
     after_loss,
 )
-from backend.store import publish_ends, transitions
+from backend.domain.publishing import Errand
+from backend.store import account_health, publish_ends, transitions
 from backend.store.account_health import ACCOUNTS, TASKS
 from backend.store.columns import now
 from backend.store.publish_ends import ALLOCATIONS, lock_task
@@ -106,11 +108,15 @@ def _next_attempt(session: Session, allocation: Any, cause: str, **values: Any) 
 
 
 def recover_errand(session: Session, lost: Expired, *, spent: bool) -> bool:
-    """Recover one account allocation; when its attempts are spent it ends, and the account is looked at later."""
+    """Recover one account allocation; when its attempts are spent it ends, and the account is looked at later.
+
+    A login that was begun is not tried again: it may have typed a password in, and what killed its worker may kill the next one.
+    """
     allocation = _lock_lost(session, lost.allocation_id, lost.still_holds())
     if allocation is None:
         return False
-    if not spent:
+    was_login = allocation.errand == Errand.LOGIN and allocation.state == "executing"
+    if not spent and not was_login:
         _next_attempt(session, allocation, lost.cause)
         return True
     change = Change(LEASED, "failed", SWEEPER, f"lost: {lost.cause}")
@@ -122,6 +128,8 @@ def recover_errand(session: Session, lost: Expired, *, spent: bool) -> bool:
         .where(ACCOUNTS.c.id == allocation.account_id)
         .values(check_due_at=now(POLICY.recheck_seconds), login_prompt=None, login_prompt_until=None)
     )
+    if was_login:
+        account_health.want_person(session, allocation, "login_lost", render("login_lost", "en", {}))
     return True
 
 

@@ -34,6 +34,7 @@ from backend.domain.publish_endings import (
 )
 from backend.domain.publishing import (
     AccountOrder,
+    CredentialKind,
     Credentials,
     Errand,
     Health,
@@ -50,6 +51,7 @@ from backend.store.account_health import (
     lock_account,
     may_publish,
     unsealed,
+    want_person,
     why_held,
 )
 from backend.store.cipher import Cipher
@@ -258,14 +260,23 @@ def _standpoint(allocation: Any, account: Any, task: Any, outcome: Outcome) -> S
     )
 
 
+def _typed_in(terms: PublishTerms, allocation: Any, account: Any) -> bool:
+    """Whether a password may have been typed in: again and again locks an account, so that only a person asks for it anew."""
+    if account is None or allocation.errand != Errand.LOGIN:
+        return False
+    return CredentialKind.PASSWORD in unsealed(terms.cipher, account.credentials).kinds
+
+
 def _settle_account(session: Session, terms: PublishTerms, allocation: Any, outcome: Outcome) -> None:
     account_id = allocation.account_id or ""
     values: dict[str, Any] = {"login_prompt": None, "login_prompt_until": None}
     if not outcome.handed_back and outcome.verdict is None:
         # Nothing was learnt, or only what the failure says: it is looked at again before its usual time.
         values["check_due_at"] = now(terms.policy.recheck_seconds)
-    lock_account(session, account_id)
+    account, failure = lock_account(session, account_id), outcome.failure
     session.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == account_id).values(**values))
+    if failure is not None and outcome.verdict is None and _typed_in(terms, allocation, account):
+        want_person(session, allocation, failure.code[:64], failure.message)
     _learn(session, terms, allocation, account_id, outcome)
     if outcome.handed_back and not allocation.cancel_requested:
         publish_ends.want_again(session, allocation)

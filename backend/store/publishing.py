@@ -15,7 +15,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from backend.domain.errors import CascadeError, Conflict, NotFound
-from backend.domain.publishing import Manuscript
+from backend.domain.publishing import Manuscript, web_address
 from backend.domain.why import Why
 from backend.store import publish_ends, transitions
 from backend.store.account_health import TASKS, lock_account, may_publish, why_held
@@ -242,7 +242,7 @@ def confirm(
         raise Conflict("publish_not_unconfirmed", id=task_id, state=task.state)
     if published:
         change = Change(("unconfirmed",), "success", actor, f"{actor} says that it is there")
-        values = {"result_url": url[:2048] or task.result_url, "error_code": "", "error_message": None}
+        values = {"result_url": web_address(url) or task.result_url, "error_code": "", "error_message": None}
         transitions.move(session, PublishTask, [task_id], change, **values, completed_at=now())
         return
     reason = f"{actor} says that it is not there and shall be published again"

@@ -232,3 +232,21 @@ def test_a_lost_login_with_a_password_is_followed_by_a_login_whose_screenshot_go
     account = row_of(engine, PublishAccount)
     assert (account.health, account.credential_version, account.errand_wanted) == ("ok", 2, None)
     assert transact(engine, lambda session: login_screenshots.find(session, CIPHER, account_id)) is None
+
+
+def test_a_password_login_that_failed_without_a_verdict_is_left_to_a_person(
+    engine: Engine, node_id: str
+) -> None:
+    fields = {"username": "ana", "password": "secret-pass"}
+    one = NewAccount("zhihu", "ana", Credentials((Cookie("z_c0", "old"),), fields))
+    transact(engine, lambda session: accounts.create_account(session, CIPHER, new_id(), "ana", one))
+    change(engine, PublishAccount, check_due_at=None, health="expired", errand_wanted="login")
+    assert pump(engine, None, LIMITS) == 1
+    ledger = building.ledger_for(engine, node_id)
+    order = ledger.begin_next(QUEUE, new_id(), 1)
+    assert order is not None
+    ids = (order.allocation_id, order.attempt, order.execution, order.kind)
+    assert ledger.settle(Outcome(*ids, failure=Failure("deadline_exceeded", "too late"))) is Standing.HELD
+    account = row_of(engine, PublishAccount)
+    assert (account.health, account.health_code) == ("needs_login", "deadline_exceeded")
+    assert (account.check_due_at, account.errand_wanted) == (None, None), "it would type the password again"

@@ -138,7 +138,7 @@ def test_what_goes_back_into_its_queue_is_enqueued_at_once(engine: Engine, redis
 
 
 def test_an_errand_is_tried_again_with_its_slot_and_at_last_given_up_until_later(engine: Engine) -> None:
-    work(engine, kind="account", errand="login")
+    work(engine, kind="account", errand="check")
     building.change(engine, PublishAccount, login_prompt="secret", check_due_at=None)
     for attempt in (2, 3):
         building.expire(engine)
@@ -151,6 +151,19 @@ def test_an_errand_is_tried_again_with_its_slot_and_at_last_given_up_until_later
     row, account = row_of(engine, Allocation), row_of(engine, PublishAccount)
     assert (row.state, row.error_code, row.active_account_id) == ("failed", "lost", None)
     assert (account.login_prompt, account.check_due_at is None) == (None, False)
+
+
+@pytest.mark.parametrize(("health", "expected"), [("expired", "needs_login"), ("ok", "ok")])
+def test_a_login_whose_worker_died_is_not_tried_again_because_it_may_have_typed_the_password_in(
+    engine: Engine, health: str, expected: str
+) -> None:
+    work(engine, kind="account", errand="login", credential_version=1)
+    building.change(engine, PublishAccount, health=health)
+    building.expire(engine)
+    assert recover_expired(engine, 6) == 1
+    row, account = row_of(engine, Allocation), row_of(engine, PublishAccount)
+    assert (row.state, row.error_code, row.active_account_id) == ("failed", "lost", None)
+    assert (account.health, account.check_due_at is None) == (expected, health == "expired")
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])

@@ -9,13 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.domain.errors import WorkError
+from backend.domain.errors import InvalidInput, WorkError
 from backend.domain.pacing import budget_of
-from backend.domain.publishing import Credentials, Manuscript, Presence
+from backend.domain.ports import Desk
+from backend.domain.publish_checks import check_manuscript
+from backend.domain.publishing import (
+    Credentials,
+    DraftSaved,
+    Manuscript,
+    Presence,
+    PublishOrder,
+    web_address,
+)
 from backend.publishers.csdn.wire import signature, signed, text_to_sign
 from backend.publishers.evidence import Listed
 from backend.publishers.juejin.finding import Evidence, decide, listed_of
 from backend.publishers.juejin.publisher import brief_of
+from backend.publishers.zhihu.open_api import OpenApiPublisher
+from tests.unit.workers.fakes import NoHttp
 
 NOW = datetime(2026, 11, 26, 5, tzinfo=UTC)
 
@@ -100,3 +111,37 @@ def test_rows_that_tell_neither_id_nor_time_are_no_articles() -> None:
         {"article_id": "4", "article_info": {"ctime": "soon"}},
     ]
     assert [one.id for one in listed_of(rows)] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("https://p.example/1", "https://p.example/1"),
+        ("http://p.example/1", "http://p.example/1"),
+        ("javascript:alert(1)", ""),
+        ("/p/1", ""),
+        ("", ""),
+    ],
+)
+def test_only_what_is_an_address_on_the_web_is_shown_as_one(told: str, shown: str) -> None:
+    assert web_address(told) == shown
+
+
+def test_a_title_that_can_not_be_stored_is_refused_before_anything_is() -> None:
+    check_manuscript({}, "installed-on-nodes-only", Manuscript("x" * 255, "words"))
+    with pytest.raises(InvalidInput) as refused:
+        check_manuscript({}, "installed-on-nodes-only", Manuscript("x" * 256, "words"))
+    assert "256" in refused.value.fields["article"]
+
+
+def test_a_draft_that_was_made_with_cookies_is_forgotten_before_a_key_publishes() -> None:
+    """Else it would still be a draft after the key's article is there, and count as proof that nothing is."""
+    saved: list[DraftSaved] = []
+    credentials = Credentials(fields={"app_key": "k", "app_secret": "s"})
+    order = PublishOrder(
+        "t", "a", "zhihu", 1, credentials, Manuscript("Title", "Some words of text."), draft_id="17"
+    )
+    nobody = NoHttp()
+    desk = Desk(nobody, lambda _: None, lambda _: False, lambda: 60.0)
+    assert OpenApiPublisher().prepare(order, desk, saved.append).draft_id == ""
+    assert saved == [DraftSaved("")]

@@ -68,8 +68,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "十分钟内未结束；可用 ./cascade account list 查看结果。",
     ),
     "confirm_what": (
-        "Say what stands on the platform: --url ADDRESS when the article is there, or --not-there to publish it again.",
-        "请说明平台上的情况：文章已发布用 --url 地址，未发布则用 --not-there 重新发布。",
+        "Say what stands on the platform: --url ADDRESS (http:// or https://) when the article is there, or --not-there to publish it again.",
+        "请说明平台上的情况：文章已发布用 --url 地址（http:// 或 https://），未发布则用 --not-there 重新发布。",
     ),
     "nothing_to_clear": (
         "Name what to clear: `ids`, or `states`.",

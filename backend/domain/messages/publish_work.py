@@ -43,6 +43,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The credentials that failed have been replaced meanwhile; it is tried with the new ones.",
         "失败时使用的凭据已被替换，将使用新的凭据重试。",
     ),
+    "login_lost": (
+        "The process that logged in died before it told how that ended; it is not tried again by itself. Log in again.",
+        "执行登录的进程在给出结果之前就已失效；系统不会自动再次登录，请重新登录。",
+    ),
     "account_gone": (
         "Its account was deleted; write it anew for another account.",
         "它的账号已被删除；请为其他账号重新创建。",

@@ -96,6 +96,9 @@ class OpenApiPublisher(WithoutLogin):
         """Nothing is sent. Raises `WorkError` for what can't be published."""
         manuscript = order.manuscript
         refusing.insist(NAME, (*self.credential_troubles(order.credentials), *self.refusals(manuscript)))
+        if order.draft_id:
+            # A draft that was made with cookies tells nothing about what this key publishes.
+            save(DraftSaved(""))
         warnings = list(left_out(manuscript.content, manuscript.content_format))
         if manuscript.tags:
             warnings.append("tags left out: the OpenAPI knows topics by tokens of its own")
