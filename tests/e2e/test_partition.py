@@ -46,6 +46,10 @@ class FarChild(RemoteChild):
         nodes = rows_of(parent.engine(), Node)
         self.path = f"/api/v1/cascade/nodes/{next(node.id for node in nodes if node.name == self.name)}"
 
+    def command(self) -> list[str]:
+        """One worker holds as much as it may have in work."""
+        return ["child", "--workers", "1"]
+
     def way_to(self, parent: System) -> str:
         """By the line."""
         return f"http://{self.network.address}:{self.proxy.port}"
