@@ -28,7 +28,7 @@ from benchmarks.harness.site import site
 from tests.e2e.system import Visitor
 
 MANY, FEW = 200, 10
-WAVES = {MANY: 10, FEW: 40}
+WAVES = {MANY: 8, FEW: 15}
 QUICK_WAVES = 2
 # All are back at their polls by then.
 PAUSE_SECONDS = 0.3
@@ -66,7 +66,7 @@ def run(options: Options) -> Report:
     table.notes = [
         f"median of {options.rounds} rounds; parent: {PROCESSES} processes; all children poll when a dispatch makes work for them",
         "claim to begin: from the answer that hands work out to the answer with its order, with everybody else's at the same moment",
-        "waited: from the commit that made the allocation to its begin, by the database's clock",
+        "waited: from the commit that made the allocation to its begin, by the database's clock; who finds no place to wait at the parent asks again after its Retry-After",
         "parent CPU: user and system time of the HTTP processes for each allocation, with its share of polls, beats and dispatches",
     ]
     reached = float(rows[1]["parent CPU ms ratio"] or 0)
