@@ -37,6 +37,7 @@ def report(findings: Sequence[Finding], *, as_data: bool = False) -> int:
 
 
 def _line(finding: Finding) -> str:
-    if not finding.problem:
+    if not finding.fix:
         return f"ok    {finding.subject}: {finding.detail}"
-    return f"FAIL  {finding.subject}: {finding.detail}\n      -> {finding.fix}"
+    word = "WARN" if finding.warns else "FAIL"
+    return f"{word}  {finding.subject}: {finding.detail}\n      -> {finding.fix}"

@@ -52,7 +52,9 @@ def look_at_child(settings: Settings) -> Iterator[Finding]:
 
 def _secrecy(settings: Settings) -> Iterator[Finding]:
     if is_plain(settings.parent_url):
-        yield Finding("tls", say("plain_parent", url=settings.parent_url), say("fix_plain_parent"))
+        yield Finding(
+            "tls", say("plain_parent", url=settings.parent_url), say("fix_plain_parent"), warns=True
+        )
     file = settings.config_file
     if file is not None and settings.api_secret and is_open_to_others(file):
         yield Finding("config.yaml", say("config_open", path=file), say("fix_config_open", path=file))

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from backend.bootstrap import build_engine, load_settings
+from backend.cli.check import report
 from backend.cli.diagnosis import look_at_redis
+from backend.cli.findings import Finding
 from backend.store.nodes import ensure_attached, ensure_parent
 from backend.store.session import transact
 from tests.integration.cli.conftest import Cascade
@@ -106,3 +108,13 @@ def test_the_last_line_counts_the_problems(cli: Cascade) -> None:
     last = cli.run("check").stdout.splitlines()[-1]
     count = sum(row["problem"] for row in findings(cli).values())
     assert last == f"{count} problems"
+
+
+def test_what_would_only_be_better_is_a_warning_and_no_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    warning = Finding("tls", "plain", "put TLS before it", warns=True)
+    assert report([Finding("a", "well"), warning]) == 0
+    assert report([warning, Finding("b", "bad", "mend it")]) == 1
+    said = capsys.readouterr().out
+    assert "WARN  tls: plain" in said
+    assert "put TLS before it" in said
+    assert "FAIL  b: bad" in said
