@@ -17,7 +17,7 @@ from backend.store.columns import by_index, now
 from backend.store.deliveries import REPEATABLE_KIND
 from backend.store.doors import GAP_SECONDS
 from backend.store.session import count_on_commit
-from backend.store.tables import Allocation, Beat, Delivery, Pulse, WorkItem
+from backend.store.tables import Allocation, Beat, Delivery, Node, Pulse, WorkItem
 from backend.store.transitions import Change
 
 SWEEPER = "sweeper"
@@ -98,8 +98,17 @@ class Expired:
 
 def expired_leases(session: Session) -> list[Expired]:
     """Claimed and executing allocations whose lease is over, unless renewals could not arrive lately."""
+    # A remote node that is cut off renews nothing, whatever it works on; of a worker's death it tells itself.
+    cut_off = exists().where(Node.id == Allocation.node_id, Node.transport == "remote", Node.instance != "")
     query = (
-        select(Allocation.id, Allocation.kind, Allocation.attempt, Allocation.item_count, Allocation.alone)
+        select(
+            Allocation.id,
+            Allocation.kind,
+            Allocation.attempt,
+            Allocation.item_count,
+            Allocation.alone,
+            ~cut_off,
+        )
         .where(
             Allocation.state.in_(("claimed", "executing")),
             Allocation.lease_until < now(),
@@ -109,7 +118,7 @@ def expired_leases(session: Session) -> list[Expired]:
         .order_by(Allocation.lease_until)
         .limit(BATCH)
     )
-    return [Expired(*row) for row in session.execute(query)]
+    return [Expired(*row[:5], blames=bool(row[5])) for row in session.execute(query)]
 
 
 def renewals_arrive() -> ColumnElement[bool]:

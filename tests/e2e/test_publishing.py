@@ -101,6 +101,7 @@ def test_what_waits_for_a_login_goes_on_when_somebody_has_scanned_the_code(publi
         assert visitor.ask("GET", f"{ACCOUNTS}/{account}")["health"] == "ok"
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(180)
 def test_the_secret_key_changes_while_work_runs(publishing: Publishing) -> None:
     key = publishing.system.data_dir / "secret.key"

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -120,11 +121,11 @@ def test_half_of_the_threads_may_wait_until_they_hang_up_or_the_server_stops(
     engine: Engine, url: str, redis_session: RedisServer, tmp_path: Path
 ) -> None:
     pairs = [make_child(engine, f"patient-{number}")[1] for number in range(3)]
-    with serving(tmp_path, url, redis_session.url, processes=1, threads=4) as parent:
-        connections = [parent.connection() for _ in range(2)]
+    with ExitStack() as stack, serving(tmp_path, url, redis_session.url, processes=1, threads=4) as parent:
+        connections = [stack.enter_context(closing(parent.connection())) for _ in range(2)]
         for connection, pair in zip(connections, pairs, strict=False):
             connection.request("POST", f"{CLAIM}?wait=25", headers={"Authorization": header(pair)})
-        wait_until(lambda: _is_refused(parent, pairs[2]), 10, "all places being taken")
+        wait_until(lambda: _is_refused(parent, pairs[2]), 20, "all places being taken")
         assert parent.call("GET", "/livez").status == 200
         connections[0].close()
         hung_up = time.monotonic()

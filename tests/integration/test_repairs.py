@@ -144,6 +144,21 @@ def test_an_item_that_was_alone_says_how_often_its_worker_died(engine: Engine) -
     assert (item.state, item.deaths, item.reason) == ("waiting", 1, "its worker died (1 of 3)")
 
 
+def test_a_remote_node_that_is_cut_off_says_nothing_against_what_it_worked_on(engine: Engine) -> None:
+    world = building.make_world(engine)
+    building.change(engine, Node, transport="remote")
+    for _ in range(suspects.DEATHS_ALLOWED + 2):
+        (order,) = begin_all(world)
+        assert not order.alone
+        building.expire(engine)
+        assert recover_expired(engine, ATTEMPTS) == 1
+        building.change(engine, Node, transport="attached")
+        pump(engine, None, LIMITS)
+        building.change(engine, Node, transport="remote")
+    item = row_of(engine, WorkItem)
+    assert (item.state, item.deaths, item.batch_limit) == ("assigned", 0, None)
+
+
 def test_a_feed_that_kills_its_workers_is_quarantined_until_a_person_looks_after_it(engine: Engine) -> None:
     world = building.make_world(engine)
     building.start_run(engine, building.make_task(engine, world.feed_ids))
