@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
+from select import select
 
 import pytest
 from redis import Redis
@@ -121,19 +122,21 @@ def test_half_of_the_threads_may_wait_until_they_hang_up_or_the_server_stops(
     engine: Engine, url: str, redis_session: RedisServer, tmp_path: Path
 ) -> None:
     pairs = [make_child(engine, f"patient-{number}")[1] for number in range(3)]
-    with ExitStack() as stack, serving(tmp_path, url, redis_session.url, processes=1, threads=4) as parent:
-        connections = [stack.enter_context(closing(parent.connection())) for _ in range(2)]
-        for connection, pair in zip(connections, pairs, strict=False):
-            connection.request("POST", f"{CLAIM}?wait=25", headers={"Authorization": header(pair)})
-        wait_until(lambda: _is_refused(parent, pairs[2]), 20, "all places being taken")
-        assert parent.call("GET", "/livez").status == 200
-        connections[0].close()
-        hung_up = time.monotonic()
-        wait_until(lambda: not _is_refused(parent, pairs[2]), 5, "a free place")
-        assert time.monotonic() - hung_up < 2.5
-    # It got an answer, where a process that ends with its patience would have cut the connection.
-    assert json.loads(connections[1].getresponse().read())["data"] is None
-    connections[1].close()
+    with ExitStack() as stack:
+        with serving(tmp_path, url, redis_session.url, processes=1, threads=4) as parent:
+            connections = [stack.enter_context(closing(parent.connection())) for _ in range(2)]
+            for connection, pair in zip(connections, pairs, strict=False):
+                connection.request("POST", f"{CLAIM}?wait=25", headers={"Authorization": header(pair)})
+                # Whoever came while the third one asks would find no place: they take theirs one after the other.
+                assert select([connection.sock], [], [], 1.0)[0] == []
+            wait_until(lambda: _is_refused(parent, pairs[2]), 20, "all places being taken")
+            assert parent.call("GET", "/livez").status == 200
+            connections[0].close()
+            hung_up = time.monotonic()
+            wait_until(lambda: not _is_refused(parent, pairs[2]), 5, "a free place")
+            assert time.monotonic() - hung_up < 2.5
+        # It got an answer, where a process that ends with its patience would have cut the connection.
+        assert json.loads(connections[1].getresponse().read())["data"] is None
 
 
 def _is_refused(parent: Parent, pair: Pair) -> bool:
