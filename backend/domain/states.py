@@ -165,7 +165,7 @@ PUBLISH_TASK = _cycle(
         "pending": {"queued", "held", "cancelled"},
         "queued": {"running", "pending", "held", "cancelled"},
         "running": {"success", "failed", "cancelled", "unconfirmed", "pending", "held"},
-        "held": {"pending", "cancelled"},
+        "held": {"pending", "success", "cancelled"},
         "success": set(),
         "failed": {"pending"},
         "cancelled": set(),

@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from backend.domain.errors import Conflict, NotFound
+from backend.domain.errors import ConfigurationError, Conflict, NotFound
 from backend.domain.pacing import budget_of
 from backend.domain.publishing import Credentials, Errand, Health
 from backend.domain.states import PUBLISH_TASK
 from backend.store import login_screenshots
-from backend.store.account_health import ACCOUNTS, TASKS, clock, follow_health, lock_account, sealed
+from backend.store.account_health import ACCOUNTS, TASKS, clock, follow_health, lock_account, sealed, unsealed
 from backend.store.cipher import Cipher
 from backend.store.columns import now
 from backend.store.inserting import insert_missing
@@ -236,8 +236,11 @@ def replace_credentials(
     """Give the account new credentials: a new version, so that no verdict about the old ones applies any more.
 
     Its health is unknown then, unless the platform still wants it to slow down; held tasks go on, and it is checked soon.
+    Raises `NotFound`, and `Conflict` for another site while something may be on the old one.
     """
     account = _locked(session, account_id, owner)
+    if _moves(cipher, account.credentials, credentials):
+        _forget_drafts(session, account)
     cooling = account.health == Health.COOLING.value
     health = {} if cooling else {"health": Health.UNKNOWN.value, "health_code": "", "health_reason": ""}
     _write(
@@ -253,6 +256,26 @@ def replace_credentials(
     )
     follow_health(session, account_id, actor)
     return get_account(session, account_id)
+
+
+def _moves(cipher: Cipher, stored: str, credentials: Credentials) -> bool:
+    """Whether they lead to another site, or nobody can tell."""
+    try:
+        before = unsealed(cipher, stored).fields.get("url", "")
+    except ConfigurationError:
+        before = ""
+    return before != credentials.fields.get("url", "")
+
+
+def _forget_drafts(session: Session, account: Any) -> None:
+    """The numbers of drafts mean something else on another site. Raises `Conflict` while it can't be known what is on the old one."""
+    mine = (TASKS.c.account_id == account.id, TASKS.c.state.in_(OPEN_TASKS))
+    doubtful = session.scalar(select(func.count()).where(*mine, TASKS.c.submitted_at.is_not(None))) or 0
+    slot = select(ALLOCATIONS.c.id).where(ALLOCATIONS.c.active_account_id == account.id)
+    if doubtful or session.scalar(slot) is not None:
+        raise Conflict("account_moves", name=account.name, count=doubtful)
+    again = (TASKS.c.account_id == account.id, TASKS.c.state.in_((*OPEN_TASKS, "failed")))
+    session.execute(update(TASKS).where(*again).values(draft_id=None))
 
 
 def change_account(

@@ -235,18 +235,19 @@ def confirm(
 ) -> None:
     """A person has looked at the platform: the article is there, or it shall be published again, which clears the mark.
 
-    Raises `NotFound`, and `Conflict` when it is not unconfirmed or its account was deleted.
+    Also of one that was submitted and is held: its login may never come back. Raises `NotFound`, and `Conflict` when there is
+    no doubt about it or its account was deleted.
     """
     account, task = _locked_with_account(session, task_id, owner)
-    if task.state != "unconfirmed":
+    if task.state != "unconfirmed" and (task.state != "held" or task.submitted_at is None):
         raise Conflict("publish_not_unconfirmed", id=task_id, state=task.state)
     if published:
-        change = Change(("unconfirmed",), "success", actor, f"{actor} says that it is there")
+        change = Change((task.state,), "success", actor, f"{actor} says that it is there")
         values = {"result_url": web_address(url) or task.result_url, "error_code": "", "error_message": None}
         transitions.move(session, PublishTask, [task_id], change, **values, completed_at=now())
         return
     reason = f"{actor} says that it is not there and shall be published again"
-    _wait_again(session, account, task, "unconfirmed", actor, reason, submitted_at=None, known_ids=None)
+    _wait_again(session, account, task, task.state, actor, reason, submitted_at=None, known_ids=None)
 
 
 def _locked_with_account(session: Session, task_id: str, owner: str | None) -> tuple[Any, Any]:

@@ -311,3 +311,50 @@ def test_an_account_whose_pause_is_over_goes_on_and_not_before(engine: Engine) -
         "unknown",
         {"pending": 1},
     )
+
+
+@on_mariadb
+@pytest.mark.parametrize("published", [True, False])
+def test_what_was_submitted_and_is_held_can_be_decided_too_as_its_login_may_never_come_back(
+    engine: Engine, published: bool
+) -> None:
+    (task,) = make_tasks(engine, make_account(engine, health="expired"))
+
+    def say(session: Any) -> None:
+        publishing.confirm(session, task, "ana", published=published, url="https://p.example/1")
+
+    building.change(engine, PublishTask, state="held")
+    with pytest.raises(Conflict):
+        transact(engine, say)
+    building.change(engine, PublishTask, submitted_at=LONG_AGO)
+    transact(engine, say)
+    row = row_of(engine, PublishTask)
+    assert (row.state, row.submitted_at) == (("success", LONG_AGO) if published else ("held", None))
+
+
+@on_mariadb
+def test_an_account_moves_to_another_site_without_its_drafts_and_not_while_anything_is_in_doubt(
+    engine: Engine,
+) -> None:
+    one = NewAccount("wordpress", "blog", Credentials(fields={"url": "https://one.example", "password": "p"}))
+    account_id = transact(
+        engine, lambda session: accounts.create_account(session, CIPHER, new_id(), "ana", one)
+    ).id
+    make_tasks(engine, account_id, draft_id="17")
+
+    def give(url: str) -> None:
+        fresh = Credentials(fields={"url": url, "password": "other"})
+        transact(
+            engine,
+            lambda session: accounts.replace_credentials(session, CIPHER, account_id, fresh, actor="ana"),
+        )
+
+    give("https://one.example")
+    assert row_of(engine, PublishTask).draft_id == "17"
+    building.change(engine, PublishTask, submitted_at=LONG_AGO)
+    with pytest.raises(Conflict) as refused:
+        give("https://two.example")
+    assert refused.value.code == "account_moves"
+    building.change(engine, PublishTask, submitted_at=None)
+    give("https://two.example")
+    assert row_of(engine, PublishTask).draft_id is None

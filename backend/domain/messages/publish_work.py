@@ -63,6 +63,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The account {name} has {count} publish tasks that have not ended, or is being used right now; cancel them or wait, then delete it.",
         "账号 {name} 还有 {count} 个未结束的发布任务，或正在使用中；请先取消或等待，再删除。",
     ),
+    "account_moves": (
+        "The account {name} can't move to another site while something is published or in doubt on the old one ({count} in doubt); let it end, confirm it, or add another account.",
+        "账号 {name} 在原站点上仍有正在发布或状态不明的文章（不明 {count} 篇），因此不能更换站点；请等待其结束、确认，或另外添加账号。",
+    ),
     "publish_duplicate": (
         "The same article is there already for this account: publish task {id} ({state}). Use force to publish it a second time.",
         "该账号已有相同的文章：发布任务 {id}（{state}）。如确需再次发布，请使用 force。",

@@ -35,6 +35,10 @@ WALKER = "backend.publishers.zhihu.browser"
 ANSWER_SECONDS = 30.0
 WALK_SECONDS = 90.0
 LOOK_SECONDS = 0.2
+BROWSER_VARIABLES = (
+    *("PATH", "PYTHONPATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "DISPLAY"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
 
 
 def by_password(
@@ -100,6 +104,8 @@ def _walk(order: dict[str, Any], desk: Desk) -> dict[str, Any]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        # The secrets of this process are none of the browser's.
+        env={name: os.environ[name] for name in BROWSER_VARIABLES if name in os.environ},
         text=True,
         start_new_session=True,
     ) as walker:
