@@ -265,3 +265,11 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def left_by_others(top: Path, node_id: str) -> dict[str, int]:
+    """By directory, how many entries wait in the outboxes of other nodes than this one."""
+    mine = {node_id, f"{node_id}.ticks"}
+    others = [one for one in top.iterdir() if one.name not in mine] if top.is_dir() else []
+    found = {one.name: len([*one.glob(f"[!.]*{SUFFIX}")]) for one in sorted(others) if one.is_dir()}
+    return {name: count for name, count in found.items() if count}

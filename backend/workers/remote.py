@@ -35,7 +35,7 @@ from backend.workers.instances import Instances
 from backend.workers.introduction import Introduction, this_machine
 from backend.workers.journal import CLAIMED, Journal, Who
 from backend.workers.local_queues import LocalQueues
-from backend.workers.outbox import Outbox
+from backend.workers.outbox import Outbox, left_by_others
 from backend.workers.parent import Pair, Parent
 from backend.workers.presence import Presence
 from backend.workers.remote_progress import RemoteProgress
@@ -112,6 +112,12 @@ class Remote:
         """Remember what the parent said of this node."""
         identity = identity_of(self.settings.parent_url, heard, instance, this_machine())
         remember(self.settings.data_dir, identity)
+        for node_id, count in left_by_others(self.settings.outbox_dir, identity.node_id).items():
+            log.error(
+                "ALARM: results of another node (%d) wait in %s, and nobody sends them: join as that node again, or remove the directory",
+                count,
+                self.settings.outbox_dir / node_id,
+            )
         return identity
 
     def first_beat(self, instance: str, known: Identity | None) -> FullBeat:

@@ -68,6 +68,25 @@ def test_a_parent_that_has_got_another_address_hears_what_is_held_and_which_star
     assert [(beat.holds, beat.replaces) for beat in heard] == [(("claimed",), "before")]
 
 
+def test_results_that_another_node_left_in_the_same_directory_are_told_of(
+    remote: Remote, caplog: pytest.LogCaptureFixture
+) -> None:
+    for directory, name in (
+        (KNOWN.node_id, "a.outcome"),
+        (f"{KNOWN.node_id}.ticks", "a.outcome"),
+        ("former", "a.outcome"),
+        ("former", ".half.outcome"),
+        ("empty", "dead"),
+    ):
+        path = remote.settings.outbox_dir / directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    heard = Heard(KNOWN.node_id, name="Lyon", slug="lyon", protocol=2)
+    remote.keep(heard, "now")
+    [alarm] = [message for message in caplog.messages if "ALARM" in message]
+    assert f"results of another node (1) wait in {remote.settings.outbox_dir / 'former'}" in alarm
+
+
 def test_changed_credentials_count_at_once_and_unusable_ones_change_nothing(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
 
