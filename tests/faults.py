@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import pytest
 from pymysql import err
 from sqlalchemy import Engine, MetaData, event, make_url
 from sqlalchemy.exc import OperationalError
@@ -31,8 +32,8 @@ WAYS = [
     ("mariadb", "answer"),
     ("mariadb", "repeated"),
     ("mariadb", "refused"),
-    # SQLite has one writer, who waits before its first statement: see the tests of sessions.
-    ("sqlite", "refused"),
+    # SQLite has one writer, who waits before its first statement: see the tests of sessions. What it refuses, requests prove below.
+    pytest.param("sqlite", "refused", marks=pytest.mark.soak),
 ]
 # One request is several transactions: fewer ways find as much.
 WAYS_OF_REQUESTS = [("mariadb", "answer"), ("mariadb", "refused"), ("sqlite", "refused")]

@@ -16,7 +16,7 @@ from tests.integration.protocol.stage import open_stage
 from tests.integration.protocol.world import World
 
 # Shrinking takes many minutes: whoever wants the shortest failing history asks for `--soak`.
-EXAMPLES, STEPS = 8, 60
+EXAMPLES, STEPS = 5, 60
 
 
 @pytest.fixture
