@@ -53,7 +53,8 @@ def health(visitor: Visitor, account: str) -> str:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("count", [6, pytest.param(50, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("count", [50])
 def test_expired_cookies_cost_no_task_and_one_alarm_and_new_ones_bring_all_of_them(
     publishing: Publishing, count: int
 ) -> None:
@@ -91,7 +92,8 @@ def calls_of(publishing: Publishing, name: str) -> list[object]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("count", [9, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("count", [100])
 def test_a_single_article_gets_the_next_turn_however_many_another_user_has(
     publishing: Publishing, count: int
 ) -> None:

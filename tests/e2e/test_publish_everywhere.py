@@ -69,16 +69,17 @@ def run(system: System, servers: dict[str, PlatformServer], articles: int, every
     return f"{articles} on each of {len(PLATFORMS)} platforms, seed {seed}, {took:.0f} s: {dict(figures)}, killed {dict(harm.kills)}"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.soak
+@pytest.mark.timeout(400)
 def test_on_every_platform_an_article_appears_once_while_workers_are_killed(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> None:
-    folder, soak = tmp_path_factory.mktemp("everywhere"), request.config.getoption("--soak")
+    folder = tmp_path_factory.mktemp("everywhere")
     with standins() as servers:
         told = scenery.settings(*servers.values()) | OPTIONS
         with (
             System(folder / "var", "--nodes", "0", **told) as system,
             scenery.nodes(system, folder, "node-1"),
         ):
-            text = run(system, servers, 12 if soak else 2, 1.0, 200.0 if soak else 150.0)
+            text = run(system, servers, 12, 1.0, 300.0)
     request.node.user_properties.append(("chaos report", text))

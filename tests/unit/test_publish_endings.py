@@ -236,6 +236,11 @@ def test_the_mark_is_cleared_only_when_publishing_again_can_do_no_harm(
     if not marked:
         assert not isinstance(made, Unconfirmed)
         return
+    certain = failure is not None and not failure.ambiguous and failure.code not in HEALTH_OF
+    if task.submitted_now and report is not None and not report.submitted and certain:
+        # Who set the mark says that the call reached nobody.
+        assert task.submitted_at is None or not isinstance(made, Unconfirmed)
+        return
     assert not isinstance(made, Cancel)
     if isinstance(made, Fail):
         assert failure is not None

@@ -155,6 +155,7 @@ def test_each_request_is_one_log_line_without_query_or_secrets(
 ) -> None:
     api.add_user("ana", "viewer")
     token = api.log_in("ana")
+    caplog.clear()
     with caplog.at_level(logging.INFO, "backend.api.tracing"):
         api.client(token).get(f"{FEEDS}?q=private")
     (line,) = [record.getMessage() for record in caplog.records if record.name == "backend.api.tracing"]
