@@ -47,7 +47,8 @@ def test_an_article_file_goes_from_pending_to_success(publishing: Publishing) ->
     (publishing.folder / "pixel.png").write_bytes(PIXEL)
     file = publishing.file("queues.md", ARTICLE)
     url = publishing.command("publish", file, "--platform", "zhihu", "--account", "ana", "--wait")
-    [published] = publishing.zhihu.journal()
+    # Others of this module publish there too.
+    [published] = [one for one in publishing.zhihu.journal() if one.account == "ana"]
     assert (published.account, published.title) == ("ana", "Queues that never get stuck")
     assert url == f"https://zhuanlan.zhihu.com/p/{published.article_id}"
     assert PIXEL in publishing.zhihu.pictures.values()
