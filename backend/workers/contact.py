@@ -155,22 +155,27 @@ class HttpTeller:
 
     def _renew_waiting(self) -> None:
         """What was claimed and has not begun is held by this; what runs, by the process that runs it."""
-        waiting = [
-            one
-            for one in self.journal.entries()
-            if one.stage == CLAIMED and not one.execution and not is_own(one)
-        ]
-        for start in range(0, len(waiting), wire.MAX_LEASES):
-            self._renew(waiting[start : start + wire.MAX_LEASES])
+        waiting = [one for one in self.journal.entries() if one.stage == CLAIMED and not is_own(one)]
+        # Each may need two leases.
+        some = wire.MAX_LEASES // 2
+        for start in range(0, len(waiting), some):
+            self._renew(waiting[start : start + some])
 
     def _renew(self, waiting: Sequence[Entry]) -> None:
-        leases = tuple(Lease(one.allocation_id, one.attempt, "") for one in waiting)
+        claimed = [Lease(one.allocation_id, one.attempt, "") for one in waiting]
+        # A begin that was never answered may have come through or not: one of the two leases is the right one.
+        begun = [Lease(one.allocation_id, one.attempt, one.execution) for one in waiting if one.execution]
+        leases = (*claimed, *begun)
         path = f"/allocations/{waiting[0].allocation_id}/renew"
         said = self.parent.call(
             Call("POST", path, wire.plain(Renewal(leases)), seconds=BEAT_SECONDS, patience=0.0)
         )
         standings = understood(Renewed, said.data).standings
-        self._forget(waiting, {name for name, one in standings.items() if one is not Standing.HELD})
+        kept = {name for name, one in standings.items() if one is Standing.HELD}
+        self._forget(
+            waiting,
+            {one.allocation_id for one in waiting if kept.isdisjoint((one.allocation_id, one.execution))},
+        )
 
     def _forget(self, entries: Sequence[Entry], allocation_ids: set[str]) -> None:
         """Keep no place for what is not this node's any more; what runs hears it from its own renewals.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,7 +113,9 @@ def make_plan(seed: int, seconds: float, lease_seconds: float) -> tuple[Fault, .
 def _fault(chance: random.Random, at: float, name: str, lease_seconds: float) -> Fault:
     kind = KINDS[name]
     seconds = chance.uniform(*kind.seconds) * (lease_seconds if kind.in_leases else 1.0)
-    return Fault(round(at, 2), name, chance.choice(kind.targets), round(seconds, 2), chance.random())
+    return Fault(
+        math.floor(at * 100) / 100, name, chance.choice(kind.targets), round(seconds, 2), chance.random()
+    )
 
 
 def _without_meetings(faults: Sequence[Fault]) -> tuple[Fault, ...]:

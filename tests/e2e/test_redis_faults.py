@@ -22,7 +22,7 @@ from tests.standins.feeds import FeedServer
 from tests.standins.receivers import ReceiverServer
 
 # What differs to the system as a whole; the others differ to the client only (tests/integration/test_redis_faults.py).
-SUITE = ("frozen", "read_only", "restarted_empty")
+SUITE = ("full", "frozen", "read_only", "restarted_empty")
 ANSWER_SECONDS = 12.0
 LINES = 60
 

@@ -164,7 +164,6 @@ def test_a_venv_without_interpreter_is_rebuilt(installed: Clone) -> None:
     assert (rebuilt.code, rebuilt.shown["version"]) == (0, "1.0")
 
 
-@pytest.mark.soak
 def test_a_venv_with_a_missing_file_is_rebuilt_once(installed: Clone) -> None:
     next(installed.venv.glob("lib/python3*/site-packages/tinylock.py")).unlink()
     hopeless = installed.start(CASCADE_VENV_REBUILT="1")
@@ -181,7 +180,6 @@ def test_a_mistake_in_our_own_code_is_shown_and_rebuilds_nothing(installed: Clon
     assert "installing" not in shown.errors
 
 
-@pytest.mark.soak
 def test_a_clone_that_was_moved_gets_a_venv_of_its_own(installed: Clone, fresh: Clone) -> None:
     subprocess.run(["cp", "-a", installed.venv, fresh.venv], check=True)
     moved = fresh.start()

@@ -369,6 +369,29 @@ def test_claimed_work_that_waits_here_is_held_by_beats_while_a_worker_lives(
     assert waiting.allocation_id not in {entry.allocation_id for entry in child.journal.entries()}
 
 
+@pytest.mark.parametrize("came_through", [True, False])
+def test_work_the_begin_of_which_was_never_answered_is_held_too(
+    child: Child, world: World, came_through: bool
+) -> None:
+    child.claimer(1).claim()
+    if came_through:
+        child.road.lose = ["begin"] * 2
+    else:
+        child.road.is_cut = True
+    with pytest.raises(Unavailable):
+        child.begin()
+    child.road.is_cut = False
+    [entry] = child.journal.entries()
+    assert (entry.stage, entry.execution) == (CLAIMED, "x1")
+    state = row_of(world.engine, Allocation, entry.allocation_id).state
+    assert state == ("executing" if came_through else "claimed")
+    building.expire(world.engine)
+    child.teller().beat(1, OutboxReport(), None)
+    assert recover_expired(world.engine, 6) == 0
+    # Whoever comes next begins it with the same execution.
+    assert child.begin("x2").execution == "x1"
+
+
 def test_what_the_parent_has_given_to_others_takes_no_place_here_whatever_became_of_its_worker(
     child: Child, world: World
 ) -> None:

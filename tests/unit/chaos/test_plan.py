@@ -31,7 +31,7 @@ def test_faults_come_in_order_within_the_time_at_targets_of_their_kind(seed: int
     assert list(plan) == sorted(plan, key=lambda fault: fault.at)
     for fault in plan:
         kind = KINDS[fault.kind]
-        assert SETTLING_SECONDS <= fault.at <= seconds + 0.01
+        assert SETTLING_SECONDS <= fault.at <= seconds
         assert fault.target in kind.targets
         assert 0 <= fault.chance < 1
         factor = 15 if kind.in_leases else 1
