@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import socket
 import sys
 import threading
 import time
@@ -18,10 +17,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from email.utils import formatdate
 from enum import StrEnum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self, TextIO
 from urllib.parse import parse_qs, urlsplit
+
+from tests.standins.listening import ListeningServer, QuietHandler
 
 CONTROL = "/_control/"
 FILES = "/files/"
@@ -135,7 +135,7 @@ class PlatformServer:
         self._stopping = threading.Event()
         self._changed = threading.Condition(self.lock)
         self._journal: TextIO | None = journal.open("a", encoding="utf-8") if journal else None
-        self._server = _Server(("127.0.0.1", port), self)
+        self._server = ListeningServer(("127.0.0.1", port), self, _Handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name=type(self).__name__, daemon=True
         )
@@ -296,26 +296,10 @@ class PlatformServer:
         return Reply(200, verbs[verb](**given)) if verb in verbs else Reply(404, "no such verb")
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 512
+class _Handler(QuietHandler):
+    server: ListeningServer[PlatformServer]
 
-    def __init__(self, address: tuple[str, int], owner: PlatformServer) -> None:
-        self.owner = owner
-        super().__init__(address, _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-    timeout = 60
-
-    def setup(self) -> None:
-        super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  (the name that `http.server` calls)
         owner, parts = self.server.owner, urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if parts.path.startswith(CONTROL):
@@ -365,16 +349,6 @@ class _Handler(BaseHTTPRequestHandler):
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The `Date` header, by the platform's clock."""
         return formatdate(self.server.owner.now() if timestamp is None else timestamp, usegmt=True)
-
-    def handle_one_request(self) -> None:
-        try:
-            super().handle_one_request()
-        except OSError:
-            # The other side went away, which is its right.
-            self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """The journal is the log."""
 
 
 def serve_forever(make: Callable[[int, Path | None], PlatformServer], description: str) -> None:

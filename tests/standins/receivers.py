@@ -15,7 +15,6 @@ import hmac
 import json
 import re
 import signal
-import socket
 import sys
 import threading
 import time
@@ -23,10 +22,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import SplitResult, parse_qs, urlsplit
+
+from tests.standins.listening import ListeningServer, QuietHandler
 
 LINK = re.compile(r"\]\((https?://[^)\s]+)\)")
 
@@ -119,7 +119,7 @@ class ReceiverServer:
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._journal: TextIO | None = journal.open("a", encoding="utf-8") if journal else None
-        self._server = _Server((host, port), self)
+        self._server = ListeningServer((host, port), self, _Handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="receivers", daemon=True
         )
@@ -212,26 +212,10 @@ class ReceiverServer:
             self._changed.notify_all()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 512
+class _Handler(QuietHandler):
+    server: ListeningServer[ReceiverServer]
 
-    def __init__(self, address: tuple[str, int], owner: ReceiverServer) -> None:
-        self.owner = owner
-        super().__init__(address, _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-    timeout = 60
-
-    def setup(self) -> None:
-        super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  (the name that `http.server` calls)
         owner, parts = self.server.owner, urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         behaviour = owner.behaviour_for(parts.path)
@@ -280,16 +264,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
-
-    def handle_one_request(self) -> None:
-        try:
-            super().handle_one_request()
-        except OSError:
-            # The other side went away, which is its right.
-            self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """The journal is the log."""
 
 
 Answer = tuple[int, Mapping[str, object]]
