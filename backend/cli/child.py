@@ -16,6 +16,7 @@ from config import Settings
 
 COMMANDS = {
     "join": ("backend.cli.child_join:join", "Exchange a join token for credentials, and write config.yaml."),
+    "sync-logs": ("backend.cli.child_rounds:sync_logs", "Show how the newest pulls of feeds and tasks went."),
     "sync": ("backend.cli.child_rounds:sync", "Beat, pull feeds and tasks, claim once, and print counts."),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from backend.cli.child_settings import child_settings, warn_if_plain
 from backend.cli.language import say
 from backend.cli.output import result
 from backend.cli.starting import only_one_here
+from backend.cli.tables import listing
 from backend.domain.condition import Condition
 from backend.workers import condition
 from backend.workers.beside import claim_beside, pull
@@ -70,3 +72,16 @@ def _tell_pulls(pulled: dict[str, Pulled]) -> None:
     for name, told in ((FEEDS, "pulled_feeds"), (TASKS, "pulled_tasks")):
         one = pulled[name]
         click.echo(say(f"{told}_unchanged") if one.unchanged else say(told, count=one.count))
+
+
+@click.command("sync-logs")
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
+@options.as_json
+@options.data_dir
+@click.pass_context
+def sync_logs(context: click.Context, limit: int, as_data: bool, data_dir: Path | None) -> None:
+    """Show how the newest pulls of feeds and message tasks went; the parent keeps its own, at `GET /sync-logs`."""
+    above: tuple[Path | None, Path | None] = context.obj or (None, None)
+    settings = child_settings(above[0], data_dir or above[1])
+    rows = [asdict(one) for one in Remote(settings).copy().logs(limit)]
+    listing(("at", "operation", "data_count", "error"), rows, as_data=as_data)

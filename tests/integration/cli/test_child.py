@@ -219,3 +219,8 @@ def test_a_sync_pulls_the_lists_and_says_when_nothing_changed(
     assert lines[:2] == ["1 feeds pulled", "0 message tasks pulled"]
     lines = child.run("child", "sync").stdout.splitlines()
     assert lines[:2] == ["feeds: unchanged", "message tasks: unchanged"]
+    logs = child.rows("child", "sync-logs")
+    assert sorted((one["operation"], one["data_count"], one["error"]) for one in logs) == [
+        ("sync_feeds", 1, ""),
+        ("sync_tasks", 0, ""),
+    ]
