@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 SEED = 20261126
-SECONDS, SOAK_SECONDS = 45.0, 3600.0
+SECONDS, SOAK_SECONDS = 60.0, 3600.0
 QUIET_SECONDS = 240.0
 
 
@@ -18,7 +18,7 @@ def chaos_seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def chaos_seconds(request: pytest.FixtureRequest) -> float:
-    """How long things are broken: 45 s, or an hour with `--soak`."""
+    """How long things are broken: a minute, or an hour with `--soak`."""
     given = request.config.getoption("--chaos-seconds")
     if given is not None:
         return float(given)
